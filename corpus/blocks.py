@@ -40,14 +40,13 @@ def markdown_blocks(text: str) -> list[Block]:
     from markdown_it import MarkdownIt
 
     blocks: list[Block] = []
-    level, row, in_row, items = 0, [], False, 0
+    level, in_row = 0, False
+    row: list[str] = []
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.type == "heading_open":
             level = int(token.tag[1:])
         elif token.type == "heading_close":
             level = 0
-        elif token.type == "list_item_open":
-            items += 1
         elif token.type == "tr_open":
             row, in_row = [], True
         elif token.type == "tr_close":
@@ -116,7 +115,7 @@ def _without_contents(lines: list[str]) -> list[str]:
 
 
 def _looks_like_heading(line: str) -> bool:
-    if len(line) > _LONGEST_HEADING or _BULLET.match(line) and not re.match(r"^\d{1,2}[.)]\s+[A-Z]", line):
+    if len(line) > _LONGEST_HEADING or (_BULLET.match(line) and not re.match(r"^\d{1,2}[.)]\s+[A-Z]", line)):
         return False
     if line[0] in "\"'“‘" or not (line[0].isupper() or line[0].isdigit()):
         return False

@@ -43,7 +43,7 @@ def _opens_faq(blocks: list[Block], position: int) -> bool:
 
 def _is_question(block: Block) -> bool:
     marked = bool(re.match(r"^q(?:uestion)?\s*\d*\s*[:.)]", block.text, re.IGNORECASE))
-    return marked or block.text.endswith("?") and len(block.text) <= 300
+    return marked or (block.text.endswith("?") and len(block.text) <= 300)
 
 
 def _read_faq(blocks: list[Block], start: int) -> tuple[int, list[Faq]]:

@@ -75,9 +75,11 @@ def _decode(data: bytes, path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace") if b"\0" not in data else "\0"
-    strange = sum(char < " " and char not in "\t\n\r\f" or char == "\ufffd" for char in text)
+    strange = sum((char < " " and char not in "\t\n\r\f") or char == "\ufffd" for char in text)
     if strange > len(text) // 100:
-        raise ArticleError(f"{path}: this is not text (a binary file?); save it as UTF-8 Markdown or plain text")
+        raise ArticleError(
+            f"{path}: this is not text (a binary file?); save it as UTF-8 Markdown or plain text"
+        )
     return text
 
 

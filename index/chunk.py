@@ -37,7 +37,9 @@ def chunk_article(article: Article, count_pieces: CountPieces, most: int = CHUNK
     """
     chunks: list[Chunk] = []
     for section in article.sections:
-        sentences = _fitting(article.text, split_sentences(article.text, section.start, section.end), count_pieces, most)
+        sentences = _fitting(
+            article.text, split_sentences(article.text, section.start, section.end), count_pieces, most
+        )
         for span in _pack(sentences, most):
             text = article.text[span.start : span.end]
             chunks.append(

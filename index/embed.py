@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpus.errors import ModelError
+from index.llama import open_gguf
 from index.weights import package_file, prepared, verify
 
 Vectors = npt.NDArray[np.float32]
@@ -75,7 +75,9 @@ class ChunkEmbedder:
         folder = embedder_folder()
         verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         self._model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
     def encode(self, texts: Sequence[str], batch: int = 32) -> Iterator[Vectors]:
@@ -91,30 +93,27 @@ class QuestionEncoder:
     """Embeds questions and sentences through llama.cpp in milliseconds; not thread-safe."""
 
     def __init__(self) -> None:
-        from llama_cpp import LLAMA_POOLING_TYPE_MEAN, Llama
+        from llama_cpp import LLAMA_POOLING_TYPE_MEAN
 
         path, _ = prepared("encoder", f"{EMBEDDER} {EMBEDDER_SHA256} f16 v1", export_encoder)
-        try:
-            self._model = Llama(
-                str(path),
-                embedding=True,
-                pooling_type=LLAMA_POOLING_TYPE_MEAN,
-                n_ctx=MOST_PIECES * 2,
-                n_batch=MOST_PIECES * 2,
-                n_ubatch=MOST_PIECES * 2,
-                n_threads=os.cpu_count() or 1,
-                tokenizer=_WordPieces(),
-                verbose=False,
-            )
-        except ValueError as error:
-            raise ModelError(f"{path}: llama.cpp cannot load it; delete it and ask again") from error
+        tokens = MOST_PIECES * 2
+        self._model = open_gguf(
+            path,
+            embedding=True,
+            pooling_type=LLAMA_POOLING_TYPE_MEAN,
+            n_ctx=tokens,
+            n_batch=tokens,
+            n_ubatch=tokens,
+            tokenizer=_WordPieces(),
+        )
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors, shape (len(texts), 384)."""
         if not texts:
             return np.zeros((0, DIMENSIONS), dtype=np.float32)
         vectors = np.array(self._model.embed(list(texts), normalize=False), dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
 
 class _WordPieces:

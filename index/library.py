@@ -94,7 +94,9 @@ class Library:
             path = folder / "library.sqlite"
             writable = os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
             if not writable and not path.exists():
-                raise LibraryError(f"{folder}: no permission to write; name another folder with --library DIR")
+                raise LibraryError(
+                    f"{folder}: no permission to write; name another folder with --library DIR"
+                )
             uri = f"{path.resolve().as_uri()}{'' if writable else '?immutable=1'}"
             self._database = sqlite3.connect(uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None)
             self._database.execute("PRAGMA foreign_keys = ON")
@@ -148,7 +150,7 @@ class Library:
     def __len__(self) -> int:
         return int(self._rows("SELECT count(*) FROM articles")[0][0])
 
-    def list(self) -> list[Listing]:
+    def listings(self) -> list[Listing]:
         """Return a line per article, by id."""
         rows = self._rows(
             "SELECT id, title, source, (SELECT count(*) FROM chunks WHERE article_id = articles.id),"
@@ -162,7 +164,9 @@ class Library:
         if not rows:
             raise UsageError(f"no article {article_id!r} in the library; see: rag list")
         title, source, text, sections = rows[0]
-        faqs = self._rows("SELECT question, answer FROM faqs WHERE article_id = ? ORDER BY number", (article_id,))
+        faqs = self._rows(
+            "SELECT question, answer FROM faqs WHERE article_id = ? ORDER BY number", (article_id,)
+        )
         return Article(
             article_id,
             title,
@@ -331,7 +335,9 @@ class Library:
 
 def embedding_text(chunk: Chunk) -> str:
     """Return what is embedded for a chunk: title and heading, cut to their share, before its text."""
-    prefix = embed.cut_to_pieces(". ".join(part for part in (chunk.title, chunk.heading) if part), PREFIX_PIECES)
+    prefix = embed.cut_to_pieces(
+        ". ".join(part for part in (chunk.title, chunk.heading) if part), PREFIX_PIECES
+    )
     return f"{prefix}. {chunk.text}"
 
 
@@ -360,11 +366,17 @@ def _explained(folder: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         text = str(error)
         if "locked" in text or "busy" in text:
-            raise LibraryError(f"{folder}: another process is writing to it; try again when it is done") from error
+            raise LibraryError(
+                f"{folder}: another process is writing to it; try again when it is done"
+            ) from error
         if "readonly" in text or "unable to open" in text:
-            raise LibraryError(f"{folder}: no permission to write; name another with --library DIR") from error
+            raise LibraryError(
+                f"{folder}: no permission to write; name another with --library DIR"
+            ) from error
         if "full" in text:
-            raise LibraryError(f"{folder}: the disk is full; free some space and repeat, nothing was lost") from error
+            raise LibraryError(
+                f"{folder}: the disk is full; free some space and repeat, nothing was lost"
+            ) from error
         raise LibraryError(
             f"{folder}: the library is damaged ({text}); move library.sqlite away and add the articles again"
         ) from error

@@ -25,7 +25,9 @@ def split_sentences(text: str, start: int = 0, end: int | None = None) -> list[S
     spans: list[Span] = []
     begin = start
     for match in _END.finditer(text, start, end):
-        if match.group()[0] == "." and _ABBREVIATION.search(text[max(begin, match.start() - 12) : match.start() + 1]):
+        if match.group()[0] == "." and _ABBREVIATION.search(
+            text[max(begin, match.start() - 12) : match.start() + 1]
+        ):
             continue
         _append(spans, text, begin, match.end())
         begin = match.end()

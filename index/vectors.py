@@ -40,9 +40,8 @@ class VectorIndex:
 
     def search(self, vector: Vectors, k: int, among: npt.NDArray[np.int64] | None = None) -> list[Hit]:
         """Return the ``k`` nearest chunks by cosine; ``among`` restricts the search to those ids."""
-        import faiss
 
-        options = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among)) if among is not None else None
+        options = _among(among) if among is not None else None
         scores, ids = self._index.search(vector.reshape(1, -1), k, params=options)
         return [Hit(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 
@@ -73,6 +72,13 @@ class VectorIndex:
         if not (current and whole):
             return None
         return cls(faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)))
+
+
+def _among(ids: npt.NDArray[np.int64]) -> Any:
+    import faiss
+
+    parameters: Any = faiss.SearchParameters
+    return parameters(sel=faiss.IDSelectorBatch(ids))
 
 
 def _record_of(path: Path) -> Path:

@@ -54,7 +54,9 @@ def verify(path: Path, sha256: str, install: str) -> None:
     """Raise ModelError unless the file has the pinned checksum."""
     found = sha256_of(path)
     if found != sha256:
-        raise ModelError(f"{path} is not the pinned file (sha256 {found[:12]}, not {sha256[:12]}); run: {install}")
+        raise ModelError(
+            f"{path} is not the pinned file (sha256 {found[:12]}, not {sha256[:12]}); run: {install}"
+        )
 
 
 def prepared(name: str, recipe: str, make: Callable[[Path], None]) -> tuple[Path, str]:
@@ -81,7 +83,9 @@ def prepared(name: str, recipe: str, make: Callable[[Path], None]) -> tuple[Path
             record.write_text(json.dumps({"recipe": recipe, "sha256": sha256, **_stamp(path)}))
             record.replace(manifest)
     except OSError as error:
-        raise ModelError(f"{folder}: {error.strerror}; name a folder that can be written in RAG_CACHE") from error
+        raise ModelError(
+            f"{folder}: {error.strerror}; name a folder that can be written in RAG_CACHE"
+        ) from error
     return path, sha256
 
 

@@ -17,9 +17,83 @@ _WEIGHTS = "1.0, 1.5, 2.0"  # of title, heading and text
 _MOST_TERMS = 40
 _TERM = re.compile(r"\w+(?:[.,]\d+)*")
 STOP_WORDS = frozenset(
-    "a about an and are as at be been being but by can could did do does for from had has have having he her his how i "
-    "if in into is it its me my of on or our s she should so t tell than that the their them then there these they "
-    "this those to us was we were what when where which who whom whose why will with would you your".split()
+    [
+        "a",
+        "about",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "being",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "of",
+        "on",
+        "or",
+        "our",
+        "s",
+        "she",
+        "should",
+        "so",
+        "t",
+        "tell",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "us",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -40,7 +114,9 @@ def remove_words(database: sqlite3.Connection, chunk_ids: Iterable[int]) -> None
     database.executemany("DELETE FROM words WHERE rowid = ?", ((chunk_id,) for chunk_id in chunk_ids))
 
 
-def search_words(database: sqlite3.Connection, question: str, k: int, article_ids: tuple[str, ...]) -> list[Hit]:
+def search_words(
+    database: sqlite3.Connection, question: str, k: int, article_ids: tuple[str, ...]
+) -> list[Hit]:
     """Return the ``k`` chunks with the best BM25 score for any word of the question."""
     terms = terms_of(question)
     if not terms:

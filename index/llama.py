@@ -1,0 +1,67 @@
+"""Opens a GGUF with llama.cpp: the settings that both the encoder of questions and the writer need."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import ModelError
+
+
+def open_gguf(path: Path, **settings: Any) -> Any:
+    """Return a ``llama_cpp.Llama`` on all cores, silent; raises ModelError if llama.cpp cannot load the file."""
+    from llama_cpp import Llama
+
+    quiet()
+    threads = os.cpu_count() or 1
+    try:
+        with _without_amx():
+            return Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: llama.cpp cannot load it (damaged?); download or prepare it again"
+        ) from error
+
+
+def quiet() -> None:
+    """Keep llama.cpp's log off standard error; a failure is raised as an error of ours."""
+    from llama_cpp._logger import set_verbose
+
+    set_verbose(False)
+
+
+@functools.cache
+def _has_amx() -> bool:
+    with contextlib.suppress(OSError):
+        return "amx_int8" in Path("/proc/cpuinfo").read_text()
+    return False
+
+
+@contextlib.contextmanager
+def _without_amx() -> Iterator[None]:
+    """Keep weights out of AMX buffers while a model loads.
+
+    llama.cpp's product on AMX ends the process at the first token on some processors
+    (ggml-org/llama.cpp#20824); llama-cpp-python has no setting for it.
+    """
+    import llama_cpp.llama_cpp as bindings
+
+    if not _has_amx():
+        yield
+        return
+    default = bindings.llama_model_default_params
+
+    def plain_buffers() -> Any:
+        params = default()
+        params.use_extra_bufts = False
+        return params
+
+    bindings.llama_model_default_params = plain_buffers
+    try:
+        yield
+    finally:
+        bindings.llama_model_default_params = default

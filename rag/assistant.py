@@ -1,0 +1,207 @@
+"""Assistant: question -> passages -> evidence -> the model's sentences, each checked before it is shown."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from corpus.errors import UsageError
+from corpus.readers import bundled_articles, read_articles
+from index.embed import QuestionEncoder
+from index.library import Library, Progress
+from index.sentences import split_sentences
+from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
+from rag.check import split_markers, supports
+from rag.evidence import LEAST_CONFIDENCE, Evidence, rank_evidence
+from rag.followup import stand_alone
+from rag.generate import Generator
+from rag.models import ModelFile, find_model
+from rag.prompt import REFUSAL, SYSTEM, user_message
+from rag.retrieve import TOP_K, retrieve
+
+MOST_QUESTION_CHARACTERS = 2000
+_MOST_SENTENCES = 2
+_CLOSE = 0.12  # a second quote joins an answer when its score is this near to the first's
+
+
+def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
+    """Put the bundled articles into an empty library, and say so."""
+    if not len(library):
+        say("The library is empty: adding the bundled articles (once).")
+        library.add(read_articles(bundled_articles()), progress)
+
+
+class Assistant:
+    """Answers questions from one library with one model; one question at a time."""
+
+    def __init__(self, library: Library, model: str | None = None) -> None:
+        """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
+        library.check_make()
+        self.library = library
+        self.model: ModelFile = find_model(model)
+        self._encoder = QuestionEncoder()
+        self._generator: Generator | None = None
+
+    def ask(
+        self,
+        question: str,
+        *,
+        previous: str | None = None,
+        article_ids: tuple[str, ...] = (),
+        top_k: int = TOP_K,
+        quotes_only: bool = False,
+    ) -> Answer:
+        """Return the checked answer to one question."""
+        answer: Answer | None = None
+        for value in self.stream(
+            question, previous=previous, article_ids=article_ids, top_k=top_k, quotes_only=quotes_only
+        ):
+            if isinstance(value, Answer):
+                answer = value
+        assert answer is not None
+        return answer
+
+    def stream(
+        self,
+        question: str,
+        *,
+        previous: str | None = None,
+        article_ids: tuple[str, ...] = (),
+        top_k: int = TOP_K,
+        quotes_only: bool = False,
+    ) -> Iterator[Sentence | Answer]:
+        """Yield each sentence once it has passed the check, and last the whole Answer.
+
+        ``previous`` is the stand-alone form of the conversation's last question. Raises UsageError for an
+        empty or over-long question or an unknown article.
+        """
+        began = time.perf_counter()
+        question = _clean(question)
+        self.library.require(article_ids)
+        alone = stand_alone(question, previous)
+        vector = self._encoder.encode([alone])[0]
+        passages = retrieve(self.library, alone, vector, top_k, article_ids)
+        evidence = rank_evidence(alone, vector, passages, self._encoder.encode)
+        timings = Timings(retrieve_ms=_since(began))
+        sentences: list[tuple[Sentence, Evidence]] = []
+        if evidence and evidence[0].confidence >= LEAST_CONFIDENCE:
+            for sentence, backing in self._sentences(alone, passages, evidence, quotes_only):
+                if not sentences:
+                    timings = replace(timings, first_sentence_ms=_since(began))
+                sentences.append((sentence, backing))
+                yield sentence
+        if self._generator is not None and not quotes_only and sentences:
+            timings = replace(
+                timings,
+                prompt_tokens=self._generator.prompt_tokens,
+                completion_tokens=self._generator.completion_tokens,
+            )
+        timings = replace(timings, total_ms=_since(began))
+        confidence = evidence[0].confidence if evidence else 0.0
+        yield self._answer(question, alone, sentences, passages, confidence, timings)
+
+    def _sentences(
+        self, question: str, passages: list[Passage], evidence: list[Evidence], quotes_only: bool
+    ) -> Iterator[tuple[Sentence, Evidence]]:
+        """Word the answer: the model's sentences that best quotes support, then the best quotes left unsaid."""
+        best = _best_quotes(evidence)
+        unsaid = list(best)
+        if not quotes_only:
+            for text in self._drafts(question, passages, best):
+                backing = next((e for e in unsaid if _backs(e, text, passages)), None)
+                if backing is None:
+                    break
+                unsaid.remove(backing)
+                yield _sentence(text, backing), backing
+        for backing in unsaid:
+            yield _sentence(backing.quote.text, backing), backing
+
+    def _drafts(self, question: str, passages: list[Passage], best: list[Evidence]) -> Iterator[str]:
+        """Yield the model's sentences as each is complete, without markers; it reads only the evidence."""
+        if self._generator is None:
+            self._generator = Generator(self.model)
+        shown = [replace(passages[e.passage - 1], text=e.quote.text) for e in best]
+        text, done = "", 0
+        for piece in self._generator.stream(SYSTEM, user_message(question, shown)):
+            text += piece
+            spans = split_sentences(text)
+            for span in spans[done:-1]:
+                done += 1
+                yield split_markers(text[span.start : span.end])[0]
+            if done >= len(best):
+                return
+        for span in split_sentences(text)[done : len(best)]:
+            yield split_markers(text[span.start : span.end])[0]
+
+    def _answer(
+        self,
+        question: str,
+        alone: str,
+        sentences: list[tuple[Sentence, Evidence]],
+        passages: list[Passage],
+        confidence: float,
+        timings: Timings,
+    ) -> Answer:
+        cited = {
+            passage.number: [e.quote for _, e in sentences if e.passage == passage.number]
+            for passage in passages
+        }
+        text = " ".join(f"{s.text} {''.join(f'[{n}]' for n in s.citations)}" for s, _ in sentences)
+        return Answer(
+            question=question,
+            standalone_question=alone,
+            status="answered" if sentences else "abstained",
+            answer=text or REFUSAL,
+            sentences=tuple(sentence for sentence, _ in sentences),
+            passages=tuple(
+                replace(p, cited=bool(cited[p.number]), quotes=tuple(cited[p.number])) for p in passages
+            ),
+            confidence=round(confidence, 4),
+            model=ModelIdentity(self.model.name, self.model.sha256),
+            library_generation=self.library.generation,
+            timings=timings,
+        )
+
+
+def _clean(question: str) -> str:
+    question = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", question).split())
+    if not question:
+        raise UsageError('the question is empty; write one, as in: rag ask "Who leads the lab?"')
+    if len(question) > MOST_QUESTION_CHARACTERS:
+        raise UsageError(
+            f"the question has {len(question):,} characters; ask in at most {MOST_QUESTION_CHARACTERS:,}"
+        )
+    return question
+
+
+def _since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+def _best_quotes(evidence: list[Evidence]) -> list[Evidence]:
+    """The first sentence, and the next that are nearly as good and do not repeat one before."""
+    best = evidence[:1]
+    for candidate in evidence[1:]:
+        near = candidate.score >= best[0].score - _CLOSE and candidate.confidence >= LEAST_CONFIDENCE
+        if near and not any(supports(e.quote.text, candidate.quote.text) for e in best):
+            best.append(candidate)
+        if len(best) == _MOST_SENTENCES:
+            break
+    return best
+
+
+def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:
+    """Whether the quote supports the sentence, and the sentence keeps the numbers that the quote gives."""
+    passage = passages[evidence.passage - 1]
+    numbers = re.findall(r"\d+(?:[.,]\d+)*", evidence.quote.text)
+    kept = all(number in text for number in numbers)
+    return kept and supports(evidence.quote.text, text, f"{passage.title} {passage.heading}")
+
+
+def _sentence(text: str, backing: Evidence) -> Sentence:
+    quoted = text == backing.quote.text
+    return Sentence(
+        text, (backing.passage,), "quoted" if quoted else "supported", round(backing.confidence, 4)
+    )

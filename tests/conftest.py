@@ -1,0 +1,46 @@
+"""The real parts, made once: a library of the bundled articles, and the assistant over it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corpus.readers import bundled_articles, read_articles
+from index.library import Library
+from rag.assistant import Assistant
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("library")
+    with Library(folder) as library:
+        library.add(read_articles(bundled_articles()), lambda *_: None)
+    return folder
+
+
+@pytest.fixture
+def library(folder):
+    with Library(folder) as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def assistant(folder):
+    with Library(folder) as library:
+        yield Assistant(library)
+
+
+@pytest.fixture
+def rag():
+    """Run the installed command; returns the finished process."""
+
+    def run(*arguments, library, stdin="", **environment):
+        command = [str(Path(sys.executable).parent / "rag"), *map(str, arguments)]
+        environment = {**os.environ, "RAG_LIBRARY": str(library), **environment}
+        return subprocess.run(
+            command, check=False, input=stdin, capture_output=True, text=True, env=environment, timeout=120
+        )
+
+    return run

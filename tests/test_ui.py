@@ -1,0 +1,103 @@
+import json
+import os
+
+import pytest
+
+from ui.web import build, passages_html
+
+
+def one_line(process):
+    assert "Traceback" not in process.stderr
+    lines = [line for line in process.stderr.splitlines() if line.startswith("rag: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_ask_json_and_exit_status(rag, folder):
+    done = rag("ask", "How much did Meta pay for its stake in Scale AI?", "--json", library=folder)
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0 and "14.3 billion" in answer["answer"]
+    for passage in answer["passages"]:
+        text = json.loads(rag("show", passage["article_id"], "--json", library=folder).stdout)["text"]
+        assert text[passage["start"] : passage["end"]] == passage["text"]
+        assert all(text[q["start"] : q["end"]] == q["text"] for q in passage["quotes"])
+    assert rag("ask", "Who designed the Eiffel Tower?", library=folder).returncode == 3
+
+
+def test_an_empty_library_is_filled_and_says_so(rag, tmp_path):
+    done = rag("ask", "When was Muse Spark released?", library=tmp_path / "new")
+    assert "April 8, 2026" in done.stdout and "bundled articles" in done.stderr
+    assert done.stdout.count("Loading") == 0
+
+
+def test_chat_reads_a_question_a_line(rag, folder):
+    done = rag(
+        "chat", "--json", library=folder, stdin="Who is Alexandr Wang?\nWhere did he work?\n/new\nWho?\n"
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 3
+    assert answers[1]["standalone_question"].startswith("Who is Alexandr Wang?")
+    assert answers[2]["standalone_question"] == "Who?"
+
+
+@pytest.mark.parametrize(
+    ("question", "status"),
+    [("", 2), ("   ", 2), ("x" * 100_000, 2), ("法国的首都是哪里？", 3)],
+)
+def test_strange_questions(rag, folder, question, status):
+    done = rag("ask", "-", library=folder, stdin=question)
+    assert done.returncode == status and "Traceback" not in done.stderr
+    assert status == 3 or one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("missing.md", None), ("empty.md", b""), ("binary.md", bytes(range(256)) * 20), ("table.xlsx", b"PK")],
+)
+def test_bad_files_add_nothing(rag, tmp_path, name, data):
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    done = rag("add", tmp_path / name, library=tmp_path / "library")
+    assert done.returncode == 1 and name in one_line(done)
+    assert json.loads(rag("list", "--json", library=tmp_path / "library").stdout) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_folders_without_permission(rag, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o000)
+    assert "permission" in one_line(rag("add", locked, library=tmp_path / "library"))
+    assert "--library" in one_line(rag("list", library=locked))
+
+
+def test_a_library_where_no_folder_can_be(rag, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = rag("list", library=tmp_path / "file")
+    assert done.returncode == 1 and "--library" in one_line(done)
+
+
+def test_a_corrupted_model_and_a_damaged_library(rag, folder, tmp_path):
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(200))
+    done = rag("ask", "Who leads the lab?", "--model", tmp_path / "bad.gguf", library=folder)
+    assert done.returncode == 1 and "download" in one_line(done)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "library.sqlite").write_bytes(b"garbage" * 999)
+    done = rag("ask", "Who leads the lab?", library=tmp_path / "broken")
+    assert done.returncode == 1 and "move library.sqlite away" in one_line(done)
+
+
+def test_removing_what_is_not_there(rag, folder):
+    done = rag("remove", "nothing", library=folder)
+    assert done.returncode == 2 and "rag list" in one_line(done)
+
+
+def test_doctor_finds_nothing_wrong(rag, folder):
+    done = rag("doctor", library=folder)
+    assert done.returncode == 0 and "FAIL" not in done.stdout
+
+
+def test_the_page_escapes_and_highlights(assistant, folder):
+    answer = assistant.ask("How much did Meta pay for its stake in Scale AI?")
+    page = passages_html(answer)
+    assert "<mark>" in page and "14.3 billion" in page
+    assert build(folder).config["title"] == "Faqtual"

@@ -1,0 +1,269 @@
+"""The command ``rag``: results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corpus.errors import RagError, UsageError
+from index.embed import set_offline
+from index.library import Library, default_folder
+
+if TYPE_CHECKING:
+    from rag.assistant import Assistant
+
+ABSTAINED = 3
+
+
+def say(line: str) -> None:
+    """Print a line that is not a result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def show_progress(stage: str, done: int, total: int) -> None:
+    """Redraw one line of progress, on a terminal only."""
+    if sys.stderr.isatty():
+        print(
+            f"\r\033[K{stage} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rag", description="Answers from your articles, each sentence checked."
+    )
+    parser.add_argument("--library", metavar="DIR", type=Path, help="the library folder (or set RAG_LIBRARY)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    ask = _command(commands, "ask", "answer one question", _ask)
+    ask.add_argument("question", metavar="QUESTION", help="- reads it from standard input")
+    chat = _command(commands, "chat", "a conversation; from a pipe, one question a line", _chat)
+    for command in (ask, chat):
+        command.add_argument("--json", action="store_true", help="print one JSON object an answer")
+        command.add_argument(
+            "--article", metavar="ID", action="append", default=[], help="only from this article"
+        )
+        command.add_argument(
+            "--top-k", metavar="N", type=_top_k, default=5, help="passages to read (1 to 20)"
+        )
+        command.add_argument(
+            "--model", metavar="NAME|FILE", help="a local GGUF file instead of the bundled model"
+        )
+        command.add_argument("--quotes", action="store_true", help="answer in quotations alone")
+    add = _command(commands, "add", "add articles: .md and .txt files, or folders of them", _add)
+    add.add_argument("path", metavar="PATH", nargs="*", type=Path)
+    add.add_argument("--rebuild", action="store_true", help="embed the stored articles again")
+    _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
+    page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
+    page.add_argument("--port", type=int, help="default: the first free one from 7860")
+    page.add_argument("--model", metavar="FILE", help="a local GGUF file instead of the bundled model")
+    examine = _command(commands, "eval", "put every article's FAQ to the assistant", _eval)
+    examine.add_argument("--json", action="store_true", help="print JSON")
+    examine.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
+    examine.add_argument("--limit", metavar="N", type=int, help="only the first N cases")
+    examine.add_argument("--model", metavar="FILE", help="a local GGUF file instead of the bundled model")
+    doctor = _command(commands, "doctor", "what works here and what does not", _doctor)
+    listing = _command(commands, "list", "list the articles", _list)
+    show = _command(commands, "show", "print an article", _show)
+    show.add_argument("id", metavar="ID")
+    for command in (listing, show):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    for command in (ask, chat, add, page, examine, doctor, listing, show):
+        command.add_argument(
+            "--library", metavar="DIR", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    description: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=description, description=description)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _top_k(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 20:
+        raise argparse.ArgumentTypeError("takes a number from 1 to 20")
+    return int(text)
+
+
+def _open(options: argparse.Namespace) -> Library:
+    return Library(options.library or default_folder())
+
+
+def _assistant(library: Library, options: argparse.Namespace) -> Assistant:
+    from rag.assistant import Assistant, fill_if_empty
+
+    library.check_make()
+    fill_if_empty(library, show_progress, say)
+    return Assistant(library, options.model)
+
+
+def _ask(options: argparse.Namespace) -> int:
+    question = sys.stdin.read(200_000) if options.question == "-" else options.question
+    if not question.strip():
+        raise UsageError('the question is empty; write one, as in: rag ask "Who leads the lab?"')
+    with _open(options) as library:
+        return _answer(_assistant(library, options), question, None, options)[0]
+
+
+def _answer(
+    assistant: Assistant, question: str, previous: str | None, options: argparse.Namespace
+) -> tuple[int, str | None]:
+    """Print one answer; return the exit status and the stand-alone question."""
+    from rag.answer import Answer
+    from ui.render import answer_lines
+
+    for value in assistant.stream(
+        question,
+        previous=previous,
+        article_ids=tuple(options.article),
+        top_k=options.top_k,
+        quotes_only=options.quotes,
+    ):
+        if isinstance(value, Answer):
+            if options.json:
+                print(json.dumps(dataclasses.asdict(value), ensure_ascii=False), flush=True)
+            else:
+                print("\n".join(answer_lines(value)), flush=True)
+            return (0 if value.status == "answered" else ABSTAINED), value.standalone_question
+        if not options.json:
+            print(f"{value.text} {''.join(f'[{n}]' for n in value.citations)}", flush=True)
+    raise AssertionError("a stream ends with its Answer")
+
+
+def _chat(options: argparse.Namespace) -> int:
+    with _open(options) as library:
+        assistant = _assistant(library, options)
+        previous: str | None = None
+        if sys.stdin.isatty():
+            say("Ask; /new starts afresh, Ctrl-D ends.")
+        while True:
+            if sys.stdin.isatty():
+                print("> ", end="", file=sys.stderr, flush=True)
+            line = sys.stdin.readline(200_000)
+            if not line:
+                return 0
+            if line.strip() == "/new":
+                previous = None
+            elif line.strip():
+                try:
+                    _, previous = _answer(assistant, line, previous, options)
+                except RagError as error:
+                    say(f"rag: {error}")
+
+
+def _add(options: argparse.Namespace) -> int:
+    from corpus.readers import read_articles
+
+    if not options.path and not options.rebuild:
+        raise UsageError("nothing to add; name a file or a folder, as in: rag add notes/")
+    with _open(options) as library:
+        if options.rebuild:
+            print(f"rebuilt {library.rebuild(show_progress)}")
+        if options.path:
+            articles = [article for path in options.path for article in read_articles(path)]
+            added = library.add(articles, show_progress)
+            for word in ("new", "changed", "unchanged"):
+                for article_id in getattr(added, word):
+                    print(f"{word} {article_id}")
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    folder = options.library or default_folder()
+    with Library(folder) as library:
+        _assistant(library, options)
+    from ui.web import serve
+
+    try:
+        serve(folder, options.model, options.port)
+    except OSError as error:
+        raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from evals.cases import faq_cases
+    from evals.report import as_html, as_json, table
+    from evals.run import run_cases
+
+    with _open(options) as library:
+        assistant = _assistant(library, options)
+        trials = run_cases(assistant, faq_cases(library, options.limit), show_progress)
+    print(json.dumps(as_json(trials), ensure_ascii=False) if options.json else "\n".join(table(trials)))
+    if options.html:
+        try:
+            options.html.write_text(as_html(trials), encoding="utf-8")
+        except OSError as error:
+            raise RagError(f"{options.html}: {error.strerror}; name a file that can be written") from error
+        say(f"Wrote {options.html}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from ui.doctor import examine
+
+    findings = list(examine(options.library or default_folder()))
+    for finding in findings:
+        print(f"{'ok  ' if finding.works else 'FAIL'} {finding.name}: {finding.detail}")
+    return 0 if all(finding.works for finding in findings) else 1
+
+
+def _remove(options: argparse.Namespace) -> int:
+    with _open(options) as library:
+        library.remove(options.id)
+    for article_id in options.id:
+        print(f"removed {article_id}")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    with _open(options) as library:
+        listings = library.listings()
+    if options.json:
+        print(json.dumps([dataclasses.asdict(listing) for listing in listings], ensure_ascii=False))
+        return 0
+    for listing in listings:
+        print(f"{listing.id}  {listing.chunks} chunks, {listing.faq} FAQ  {listing.title}")
+    if not listings:
+        say("The library is empty; add articles with: rag add PATH")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _open(options) as library:
+        article = library.article(options.id)
+    print(json.dumps(dataclasses.asdict(article), ensure_ascii=False) if options.json else article.text)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``rag``; return the exit status that the README lists."""
+    set_offline()
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except RagError as error:
+        say(f"rag: {error}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        say("rag: stopped")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

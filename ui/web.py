@@ -1,0 +1,108 @@
+"""The page: a conversation with checked citations, and the passages beside it. Listens on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import html
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.errors import RagError
+from index.library import Library
+from rag.answer import Answer, Passage
+from rag.assistant import Assistant
+
+_CSS = """
+.passage {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6rem .8rem; margin: .5rem 0}
+.passage h4 {margin: 0 0 .3rem; font-size: .95rem} .passage p {margin: 0; white-space: pre-wrap; overflow-wrap: anywhere}
+mark {background: #ffe58a; color: #222; padding: 0 .1em}
+"""
+
+
+def passages_html(answer: Answer) -> str:
+    """Return an answer's passages, quotes highlighted, as HTML in which all article text is escaped."""
+    shown = [p for p in answer.passages if p.cited] or list(answer.passages[:3])
+    title = "Sources" if answer.status == "answered" else "Nearest passages"
+    return f"<h3>{title}</h3>" + "".join(map(_passage_html, shown))
+
+
+def _passage_html(passage: Passage) -> str:
+    parts, at = [], 0
+    for quote in sorted(passage.quotes, key=lambda quote: quote.start):
+        begin, end = quote.start - passage.start, quote.end - passage.start
+        parts += [
+            html.escape(passage.text[at:begin]),
+            "<mark>",
+            html.escape(passage.text[begin:end]),
+            "</mark>",
+        ]
+        at = end
+    parts.append(html.escape(passage.text[at:]))
+    heading = html.escape(" > ".join(part for part in (passage.title, passage.heading) if part))
+    return f'<div class="passage"><h4>[{passage.number}] {heading}</h4><p>{"".join(parts)}</p></div>'
+
+
+def build(folder: Path, model: str | None = None) -> Any:
+    """Return the Gradio app over the library at ``folder``."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio
+
+    turn = threading.Lock()
+
+    def answer(question: str, history: list[dict[str, str]], previous: str) -> Iterator[tuple[Any, ...]]:
+        history = [*history, {"role": "user", "content": html.escape(question)}]
+        reply = {"role": "assistant", "content": "Searching the articles..."}
+        yield "", [*history, reply], previous, ""
+        try:
+            with turn, Library(folder) as library:
+                texts: list[str] = []
+                for value in Assistant(library, model).stream(question, previous=previous or None):
+                    if isinstance(value, Answer):
+                        texts = [html.escape(value.answer)]
+                        panel, previous = passages_html(value), value.standalone_question
+                    else:
+                        texts.append(
+                            html.escape(f"{value.text} {''.join(f'[{n}]' for n in value.citations)}")
+                        )
+                        panel = ""
+                    yield "", [*history, reply | {"content": " ".join(texts)}], previous, panel
+        except RagError as error:
+            yield "", [*history, reply | {"content": html.escape(str(error))}], previous, ""
+
+    with gradio.Blocks(title="Faqtual", analytics_enabled=False) as app:
+        gradio.Markdown("# Faqtual\nAnswers from your articles; every sentence is checked against its quote.")
+        previous = gradio.State("")
+        with gradio.Row():
+            with gradio.Column(scale=3):
+                chat = gradio.Chatbot(
+                    label="Conversation", height=480, render_markdown=False, sanitize_html=True
+                )
+                question = gradio.Textbox(
+                    label="Question", placeholder="Ask about the articles", max_length=2000
+                )
+                fresh = gradio.Button("New conversation")
+            panel = gradio.HTML(scale=2)
+        question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
+        fresh.click(lambda: ([], "", ""), None, [chat, previous, panel])
+    return app
+
+
+def serve(folder: Path, model: str | None, port: int | None) -> None:
+    """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
+    import gradio
+
+    fonts = ["system-ui", "sans-serif"]
+    theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
+    app = build(folder, model)
+    app.queue(default_concurrency_limit=1)
+    app.launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        share=False,
+        css=_CSS,
+        theme=theme,
+        quiet=False,
+        show_error=False,
+    )
