@@ -98,9 +98,9 @@ STOP_WORDS = frozenset(
 
 
 def terms_of(text: str) -> list[str]:
-    """Return the distinct lower-case words and numbers of a question that carry meaning."""
+    """Return the distinct lower-case words and numbers of a text that carry meaning."""
     found = dict.fromkeys(term.lower() for term in _TERM.findall(text))
-    return [term for term in found if term not in STOP_WORDS][:_MOST_TERMS]
+    return [term for term in found if term not in STOP_WORDS]
 
 
 def add_words(database: sqlite3.Connection, chunks: Iterable[tuple[int, Chunk]]) -> None:
@@ -118,7 +118,7 @@ def search_words(
     database: sqlite3.Connection, question: str, k: int, article_ids: tuple[str, ...]
 ) -> list[Hit]:
     """Return the ``k`` chunks with the best BM25 score for any word of the question."""
-    terms = terms_of(question)
+    terms = terms_of(question)[:_MOST_TERMS]
     if not terms:
         return []
     match = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)

@@ -20,7 +20,10 @@ LEAST_CONFIDENCE = 0.5
 """Below this the articles are taken not to answer."""
 _SHORTEST_WORDS = 4
 _MOST_ITEMS = 5
-_NUMBER = re.compile(r"\d")
+_ABSENT_WORD = 0.3
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozens?|hundreds?|thousands?)\b", re.I
+)
 _TIME = re.compile(
     r"\b(?:1[5-9]|20)\d\d\b|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
 )
@@ -60,7 +63,10 @@ def rank_evidence(
         for passage, _ in spots
     ]
     counts = Counter(word for words in stems for word in words)
+    names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
     weight = {word: math.log(1 + len(texts) / (1 + counts[word])) for word in asked}
+    for word in asked - names - counts.keys():
+        weight[word] *= _ABSENT_WORD  # "found" is said in other words more often than a name is
     whole = sum(weight.values()) or 1.0
     ranked = []
     for (passage, span), text, cosine, words, around in zip(
@@ -69,8 +75,8 @@ def rank_evidence(
         overlap = sum(weight[word] for word in asked & words) / whole
         context = sum(weight[word] for word in asked & around) / whole
         kind = _answers_kind(question, text)
-        confidence = _confidence(cosine, context, kind, _unknown_names(question, around))
-        score = cosine + 0.5 * overlap + 0.15 * passage.score + 0.3 * kind + 0.3 * confidence
+        confidence = _confidence(cosine, context, kind, len(names - around))
+        score = cosine + 0.5 * overlap + 0.15 * passage.score + 0.3 * kind + 0.6 * confidence
         quote = Quote(passage.start + span.start, passage.start + span.end, text)
         ranked.append(Evidence(passage.number, quote, score, confidence))
     return sorted(ranked, key=lambda evidence: -evidence.score)
@@ -101,12 +107,6 @@ def _answers_kind(question: str, sentence: str) -> float:
     if _ASKS_TIME.search(question):
         return 1.0 if _TIME.search(sentence) else -1.0
     return 0.0
-
-
-def _unknown_names(question: str, around: set[str]) -> int:
-    """Count the names in a question that the passage lacks: it is about something else."""
-    names = {stem(name.lower()) for match in _NAME.findall(question) for name in terms_of(match)}
-    return len(names - around)
 
 
 def _confidence(cosine: float, context: float, kind: float, unknown: int) -> float:

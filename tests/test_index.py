@@ -13,6 +13,7 @@ from index.chunk import CHUNK_PIECES, chunk_article
 from index.embed import MOST_PIECES, ChunkEmbedder, QuestionEncoder, count_pieces
 from index.library import Library, embedding_text
 from index.sentences import split_sentences
+from index.words import terms_of
 
 QUIET = lambda *_: None  # noqa: E731
 
@@ -59,6 +60,10 @@ def test_question_encoder_equals_sentence_transformers():
     ][:40]
     expected = np.concatenate(list(ChunkEmbedder().encode(texts)))
     assert (QuestionEncoder().encode(texts) * expected).sum(axis=1).min() > 0.9999
+
+
+def test_every_word_of_a_long_text_is_a_term():
+    assert len(terms_of(" ".join(f"w{n}" for n in range(200)))) == 200
 
 
 def note(tmp_path, text):
