@@ -34,10 +34,15 @@ def assistant(folder):
 
 @pytest.fixture
 def rag():
-    """Run the installed command; returns the finished process."""
+    """Run the installed command; returns the finished process.
 
-    def run(*arguments, library, stdin="", **environment):
+    With ``bound``, root too is bound by file permissions.
+    """
+
+    def run(*arguments, library, stdin="", bound=False, **environment):
         command = [str(Path(sys.executable).parent / "rag"), *map(str, arguments)]
+        if bound and os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
         environment = {**os.environ, "RAG_LIBRARY": str(library), **environment}
         return subprocess.run(
             command, check=False, input=stdin, capture_output=True, text=True, env=environment, timeout=120

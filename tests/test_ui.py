@@ -1,5 +1,5 @@
 import json
-import os
+import shutil
 
 import pytest
 
@@ -62,12 +62,29 @@ def test_bad_files_add_nothing(rag, tmp_path, name, data):
     assert json.loads(rag("list", "--json", library=tmp_path / "library").stdout) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_folders_without_permission(rag, tmp_path):
+def test_files_and_folders_that_may_not_be_read(rag, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o000)
-    assert "permission" in one_line(rag("add", locked, library=tmp_path / "library"))
-    assert "--library" in one_line(rag("list", library=locked))
+    note = tmp_path / "note.md"
+    note.write_text("# Note\n\nCats sleep.")
+    note.chmod(0o000)
+    for path in (locked, note):
+        done = rag("add", path, library=tmp_path / "library", bound=True)
+        assert done.returncode == 1 and "permission" in one_line(done)
+
+
+def test_a_library_that_may_not_be_written(rag, tmp_path, folder):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    done = rag("list", library=locked, bound=True)
+    assert done.returncode == 1 and "--library" in one_line(done)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for path in (*copy.iterdir(), copy):
+        path.chmod(path.stat().st_mode & 0o555)
+    assert "14.3" in rag("ask", "What was paid for the Scale AI stake?", library=copy, bound=True).stdout
+    done = rag("remove", "muse-spark-hybrid-open-source", library=copy, bound=True)
+    assert done.returncode == 1 and "--library" in one_line(done)
 
 
 def test_a_library_where_no_folder_can_be(rag, tmp_path):
