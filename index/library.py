@@ -80,7 +80,7 @@ def default_folder() -> Path:
 
 
 class Library:
-    """An open library folder; use as a context manager. Not for sharing between threads."""
+    """An open library folder; use as a context manager. For one thread at a time."""
 
     def __init__(self, folder: Path) -> None:
         """Open the library at ``folder``, or make it.
@@ -98,7 +98,9 @@ class Library:
                     f"{folder}: no permission to write; name another folder with --library DIR"
                 )
             uri = f"{path.resolve().as_uri()}{'' if writable else '?immutable=1'}"
-            self._database = sqlite3.connect(uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None)
+            self._database = sqlite3.connect(
+                uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+            )
             self._database.execute("PRAGMA foreign_keys = ON")
             if writable:
                 self._database.execute("PRAGMA journal_mode = WAL")

@@ -113,8 +113,8 @@ def test_doctor_finds_nothing_wrong(rag, folder):
     assert done.returncode == 0 and "FAIL" not in done.stdout
 
 
-def test_the_page_escapes_and_highlights(assistant, folder):
+def test_the_page_escapes_and_highlights(assistant):
     answer = assistant.ask("How much did Meta pay for its stake in Scale AI?")
     page = passages_html(answer)
     assert "<mark>" in page and "14.3 billion" in page
-    assert build(folder).config["title"] == "Faqtual"
+    assert build(assistant).config["title"] == "Faqtual"

@@ -181,15 +181,14 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    folder = options.library or default_folder()
-    with Library(folder) as library:
-        _assistant(library, options)
-    from ui.web import serve
+    with _open(options) as library:
+        assistant = _assistant(library, options)
+        from ui.web import serve
 
-    try:
-        serve(folder, options.model, options.port)
-    except OSError as error:
-        raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
+        try:
+            serve(assistant, options.port)
+        except OSError as error:
+            raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
     return 0
 
 

@@ -6,11 +6,9 @@ import html
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from corpus.errors import RagError
-from index.library import Library
 from rag.answer import Answer, Passage
 from rag.assistant import Assistant
 
@@ -44,8 +42,8 @@ def _passage_html(passage: Passage) -> str:
     return f'<div class="passage"><h4>[{passage.number}] {heading}</h4><p>{"".join(parts)}</p></div>'
 
 
-def build(folder: Path, model: str | None = None) -> Any:
-    """Return the Gradio app over the library at ``folder``."""
+def build(assistant: Assistant) -> Any:
+    """Return the Gradio app; it answers one question at a time, in the order in which they come."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
@@ -56,9 +54,9 @@ def build(folder: Path, model: str | None = None) -> Any:
         reply = {"role": "assistant", "content": "Searching the articles..."}
         yield "", [*history, reply], previous, ""
         try:
-            with turn, Library(folder) as library:
+            with turn:
                 texts: list[str] = []
-                for value in Assistant(library, model).stream(question, previous=previous or None):
+                for value in assistant.stream(question, previous=previous or None):
                     if isinstance(value, Answer):
                         texts = [html.escape(value.answer)]
                         panel, previous = passages_html(value), value.standalone_question
@@ -77,7 +75,11 @@ def build(folder: Path, model: str | None = None) -> Any:
         with gradio.Row():
             with gradio.Column(scale=3):
                 chat = gradio.Chatbot(
-                    label="Conversation", height=480, render_markdown=False, sanitize_html=True
+                    label="Conversation",
+                    height=480,
+                    render_markdown=False,
+                    sanitize_html=True,
+                    buttons=["copy"],
                 )
                 question = gradio.Textbox(
                     label="Question", placeholder="Ask about the articles", max_length=2000
@@ -89,13 +91,13 @@ def build(folder: Path, model: str | None = None) -> Any:
     return app
 
 
-def serve(folder: Path, model: str | None, port: int | None) -> None:
+def serve(assistant: Assistant, port: int | None) -> None:
     """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
     import gradio
 
     fonts = ["system-ui", "sans-serif"]
     theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
-    app = build(folder, model)
+    app = build(assistant)
     app.queue(default_concurrency_limit=1)
     app.launch(
         server_name="127.0.0.1",
