@@ -188,9 +188,11 @@ class Library:
         )
         return {row[0]: Chunk(*row[1:]) for row in rows}
 
-    def all_chunks(self) -> dict[int, Chunk]:
-        """Return every chunk."""
-        return self.chunks([row[0] for row in self._rows("SELECT id FROM chunks ORDER BY id")])
+    def sources(self, article_ids: Iterable[str]) -> dict[str, str]:
+        """Return where these articles came from: a path or URL each."""
+        ids = sorted(set(article_ids))
+        marks = ",".join("?" * len(ids))
+        return dict(self._rows(f"SELECT id, source FROM articles WHERE id IN ({marks})", ids))
 
     # searching
 
@@ -264,15 +266,17 @@ class Library:
             done["changed" if identity else "new"].append(article.id)
             pending.append((article, chunk_article(article, embed.count_pieces)))
         if pending:
-            vectors = self._embed([chunk for _, chunks in pending for chunk in chunks], progress)
+            stored = self._stored_vectors(article for article, _ in pending)
+            vectors = self._embed((chunk for _, chunks in pending for chunk in chunks), progress, stored)
             self._store(pending, vectors)
         return Added(**{key: tuple(ids) for key, ids in done.items()})
 
-    def _embed(self, chunks: list[Chunk], progress: Progress) -> dict[str, bytes]:
-        """Return each chunk's vector by the text it was made from, reusing the stored ones."""
+    def _embed(
+        self, chunks: Iterable[Chunk], progress: Progress, stored: Iterable[tuple[str, bytes]] = ()
+    ) -> dict[str, bytes]:
+        """Return each chunk's vector by the text it was made from, embedding those not ``stored``."""
         texts = {embedding_text(chunk) for chunk in chunks}
-        articles = {chunk.article_id for chunk in chunks}
-        vectors = {key: vector for key, vector in self._stored_vectors(articles) if key in texts}
+        vectors = {text: vector for text, vector in stored if text in texts}
         missing = sorted(texts - vectors.keys(), key=len)
         if missing:
             progress("loading the embedder", 0, len(missing))
@@ -284,11 +288,15 @@ class Library:
                 progress("embedding chunks", done, len(missing))
         return vectors
 
-    def _stored_vectors(self, article_ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        for article_id in article_ids:
-            stored = dict(self._rows("SELECT id, vector FROM chunks WHERE article_id = ?", (article_id,)))
-            for chunk_id, chunk in self.chunks(list(stored)).items():
-                yield embedding_text(chunk), stored[chunk_id]
+    def _stored_vectors(self, articles: Iterable[Article]) -> Iterator[tuple[str, bytes]]:
+        """Yield what was embedded for the stored versions of these articles, and its vector."""
+        for article in articles:
+            rows = self._rows(
+                'SELECT number, title, heading, start, "end", substr(text, start + 1, "end" - start), vector'
+                " FROM chunks JOIN articles ON articles.id = article_id WHERE article_id = ?",
+                (article.id,),
+            )
+            yield from ((embedding_text(Chunk(article.id, *row[:-1])), row[-1]) for row in rows)
 
     def _store(self, pending: list[tuple[Article, list[Chunk]]], vectors: dict[str, bytes]) -> None:
         with self._writing() as database:
@@ -308,6 +316,7 @@ class Library:
                         (*place, vectors[embedding_text(chunk)]),
                     )
                     add_words(database, [(int(row.lastrowid or 0), chunk)])
+            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
             _raise_generation(database)
 
     def remove(self, article_ids: Sequence[str]) -> None:
@@ -322,16 +331,8 @@ class Library:
         """Cut and embed every stored article again with the present make; return how many there are."""
         articles = [self.article(row[0]) for row in self._rows("SELECT id FROM articles ORDER BY id")]
         pending = [(article, chunk_article(article, embed.count_pieces)) for article in articles]
-        texts = sorted({embedding_text(chunk) for _, chunks in pending for chunk in chunks}, key=len)
-        vectors: dict[str, bytes] = {}
-        progress("loading the embedder", 0, len(texts))
-        for batch in embed.ChunkEmbedder().encode(texts):
-            for vector in batch:
-                vectors[texts[len(vectors)]] = vector.astype(np.float16).tobytes()
-            progress("embedding chunks", len(vectors), len(texts))
+        vectors = self._embed((chunk for _, chunks in pending for chunk in chunks), progress)
         self._store(pending, vectors)
-        with self._writing() as database:
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
         return len(articles)
 
 

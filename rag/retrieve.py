@@ -31,7 +31,7 @@ def retrieve(
             fused[hit.chunk_id] = fused.get(hit.chunk_id, 0.0) + 1.0 / (_RRF_K + rank)
     best = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))[:top_k]
     chunks = library.chunks(best)
-    sources = {listing.id: listing.source for listing in library.listings()}
+    sources = library.sources(chunk.article_id for chunk in chunks.values())
     scale = (_RRF_K + 1.0) / 2.0
     passages = [_passage(chunks[i], sources[chunks[i].article_id], fused[i] * scale) for i in best]
     return [replace(passage, number=number) for number, passage in enumerate(passages, start=1)]

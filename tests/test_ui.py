@@ -1,5 +1,7 @@
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +103,17 @@ def test_a_corrupted_model_and_a_damaged_library(rag, folder, tmp_path):
     (tmp_path / "broken" / "library.sqlite").write_bytes(b"garbage" * 999)
     done = rag("ask", "Who leads the lab?", library=tmp_path / "broken")
     assert done.returncode == 1 and "move library.sqlite away" in one_line(done)
+
+
+def test_the_readme_shows_real_output(rag, folder):
+    shown = (Path(__file__).parents[1] / "README.md").read_text()
+    block = next(block for block in shown.split("```\n") if block.startswith("$ rag"))
+    for example in block.strip().removeprefix("$ ").split("\n$ "):
+        command, _, output = example.partition("\n")
+        words = shlex.split(command.partition(";")[0])
+        done = rag(*words[1:], library=folder)
+        status = f"\n{done.returncode}" if ";" in command else ""
+        assert done.stdout.strip() + status == output.strip()
 
 
 def test_removing_what_is_not_there(rag, folder):
