@@ -14,7 +14,7 @@ from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
 from rag.check import split_markers, supports
-from rag.evidence import LEAST_CONFIDENCE, Evidence, rank_evidence
+from rag.evidence import Evidence, least_confidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator
 from rag.models import ModelFile, find_model
@@ -23,7 +23,7 @@ from rag.retrieve import TOP_K, retrieve
 
 MOST_QUESTION_CHARACTERS = 2000
 _MOST_SENTENCES = 2
-_CLOSE = 0.12  # a second quote joins an answer when its score is this near to the first's
+_CLOSE = 1.0  # a second quote joins an answer when its log-odds are this near to the first's
 
 
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
@@ -86,7 +86,7 @@ class Assistant:
         evidence = rank_evidence(alone, vector, passages, self._encoder.encode)
         timings = Timings(retrieve_ms=_since(began))
         sentences: list[tuple[Sentence, Evidence]] = []
-        if evidence and evidence[0].confidence >= LEAST_CONFIDENCE:
+        if evidence and evidence[0].confidence >= least_confidence():
             for sentence, backing in self._sentences(alone, passages, evidence, quotes_only):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))
@@ -184,7 +184,7 @@ def _best_quotes(evidence: list[Evidence]) -> list[Evidence]:
     """The first sentence, and the next that are nearly as good and do not repeat one before."""
     best = evidence[:1]
     for candidate in evidence[1:]:
-        near = candidate.score >= best[0].score - _CLOSE and candidate.confidence >= LEAST_CONFIDENCE
+        near = candidate.score >= best[0].score - _CLOSE and candidate.confidence >= least_confidence()
         if near and not any(supports(e.quote.text, candidate.quote.text) for e in best):
             best.append(candidate)
         if len(best) == _MOST_SENTENCES:

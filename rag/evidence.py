@@ -1,14 +1,20 @@
-"""Passages -> their sentences, ranked as evidence for a question.
+"""Passages -> their sentences, ranked as evidence for a question, with a calibrated confidence.
 
-Works without trained weights: cosine of the embedder, the share of the question's words, and whether the sentence has the kind of thing asked for."""
+The signals are the embedder's cosine, the share of the question's words, and whether the sentence has the kind of
+thing asked for. Their weights are fitted on public questions by ``python -m rag.training``.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from index.embed import Vectors
 from index.sentences import Span, split_sentences
@@ -16,8 +22,6 @@ from index.words import terms_of
 from rag.answer import Passage, Quote
 from rag.check import stem
 
-LEAST_CONFIDENCE = 0.5
-"""Below this the articles are taken not to answer."""
 _SHORTEST_WORDS = 4
 _MOST_ITEMS = 5
 _ABSENT_WORD = 0.3
@@ -34,6 +38,19 @@ _ASKS_TIME = re.compile(r"\bwhen\b|\bwhat (?:date|year|month)\b|\bwhich (?:year|
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w-]*[A-Za-z]")
 
 
+SIGNALS = ("cosine", "overlap", "context", "fusion", "has_kind", "lacks_kind", "unknown_names", "all_known")
+"""The names of a sentence's signals, in the order of ``Candidate.signals``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence of a passage with its signals."""
+
+    passage: int
+    quote: Quote
+    signals: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A sentence of a passage: its place in the article, the score that ranks it, a confidence in [0, 1]."""
@@ -44,10 +61,52 @@ class Evidence:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """A fitted logistic regression: a weight per signal, and the constant."""
+
+    weights: tuple[float, ...]
+    constant: float
+
+    def logit(self, signals: Sequence[float]) -> float:
+        """Return the log-odds."""
+        return self.constant + sum(w * x for w, x in zip(self.weights, signals, strict=True))
+
+
+@functools.cache
+def _weights() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(__file__).parent / "weights" / "evidence.json").read_text())
+    return found
+
+
+def least_confidence() -> float:
+    """Return the fitted threshold: below it the articles are taken not to answer."""
+    return float(_weights()["threshold"])
+
+
+@functools.cache
+def fitted(name: str) -> Logistic:
+    """Return the shipped fit: "rank" (is this sentence the answer) or "confidence" (is the first one right)."""
+    fit = _weights()[name]
+    return Logistic(tuple(fit["weights"][signal] for signal in SIGNALS), fit["constant"])
+
+
 def rank_evidence(
     question: str, vector: Vectors, passages: Sequence[Passage], encode: Callable[[list[str]], Vectors]
 ) -> list[Evidence]:
     """Return the passages' sentences, best evidence for the question first."""
+    rank, confidence = fitted("rank"), fitted("confidence")
+    ranked = [
+        Evidence(c.passage, c.quote, rank.logit(c.signals), _probability(confidence.logit(c.signals)))
+        for c in candidates(question, vector, passages, encode)
+    ]
+    return sorted(ranked, key=lambda evidence: -evidence.score)
+
+
+def candidates(
+    question: str, vector: Vectors, passages: Sequence[Passage], encode: Callable[[list[str]], Vectors]
+) -> list[Candidate]:
+    """Return the passages' sentences with their signals, in order."""
     spots = [
         (passage, span)
         for passage in passages
@@ -55,31 +114,49 @@ def rank_evidence(
         if len(passage.text[span.start : span.end].split()) >= _SHORTEST_WORDS
     ]
     texts = [passage.text[span.start : span.end] for passage, span in spots]
-    cosines = [float(cosine) for cosine in encode(texts) @ vector]
-    asked = {stem(term) for term in terms_of(question)}
-    stems = [{stem(term) for term in terms_of(text)} for text in texts]
-    placed = [
-        {stem(term) for term in terms_of(f"{passage.title} {passage.heading} {passage.text}")}
-        for passage, _ in spots
-    ]
-    counts = Counter(word for words in stems for word in words)
+    cosines = encode(texts) @ vector
+    stems = [_stems(text) for text in texts]
+    around = {p.number: _stems(f"{p.title} {p.heading} {p.text}") for p in passages}
     names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
-    weight = {word: math.log(1 + len(texts) / (1 + counts[word])) for word in asked}
+    weight = _word_weights(_stems(question), names, stems)
+    found = []
+    for (passage, span), text, cosine, words in zip(spots, texts, cosines, stems, strict=True):
+        nearby = around[passage.number]
+        overlap = sum(w for word, w in weight.items() if word in words)
+        context = sum(w for word, w in weight.items() if word in nearby)
+        kind = _answers_kind(question, text)
+        unknown = len(names - nearby)
+        signals = (
+            float(cosine),
+            overlap,
+            context,
+            passage.score,
+            float(kind > 0),
+            float(kind < 0),
+            float(min(unknown, 3)),
+            float(bool(names) and not unknown),
+        )
+        quote = Quote(passage.start + span.start, passage.start + span.end, text)
+        found.append(Candidate(passage.number, quote, signals))
+    return found
+
+
+def _stems(text: str) -> set[str]:
+    return {stem(term) for term in terms_of(text)}
+
+
+def _word_weights(asked: set[str], names: set[str], stems: Sequence[set[str]]) -> dict[str, float]:
+    """Return each asked word's share of the question: rare among the sentences counts more; shares add to 1."""
+    counts = Counter(word for words in stems for word in words)
+    weight = {word: math.log(1 + len(stems) / (1 + counts[word])) for word in asked}
     for word in asked - names - counts.keys():
         weight[word] *= _ABSENT_WORD  # "found" is said in other words more often than a name is
     whole = sum(weight.values()) or 1.0
-    ranked = []
-    for (passage, span), text, cosine, words, around in zip(
-        spots, texts, cosines, stems, placed, strict=True
-    ):
-        overlap = sum(weight[word] for word in asked & words) / whole
-        context = sum(weight[word] for word in asked & around) / whole
-        kind = _answers_kind(question, text)
-        confidence = _confidence(cosine, context, kind, len(names - around))
-        score = cosine + 0.5 * overlap + 0.15 * passage.score + 0.3 * kind + 0.6 * confidence
-        quote = Quote(passage.start + span.start, passage.start + span.end, text)
-        ranked.append(Evidence(passage.number, quote, score, confidence))
-    return sorted(ranked, key=lambda evidence: -evidence.score)
+    return {word: value / whole for word, value in weight.items()}
+
+
+def _probability(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
 def _statements(text: str) -> list[Span]:
@@ -107,8 +184,3 @@ def _answers_kind(question: str, sentence: str) -> float:
     if _ASKS_TIME.search(question):
         return 1.0 if _TIME.search(sentence) else -1.0
     return 0.0
-
-
-def _confidence(cosine: float, context: float, kind: float, unknown: int) -> float:
-    logit = 7.0 * (cosine - 0.45) + 4.0 * (context - 0.55) + 0.6 * min(kind, 0.0) - 1.2 * unknown
-    return 1.0 / (1.0 + math.exp(-logit))

@@ -97,7 +97,7 @@ def test_a_library_where_no_folder_can_be(rag, tmp_path):
 
 def test_a_corrupted_model_and_a_damaged_library(rag, folder, tmp_path):
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(200))
-    done = rag("ask", "Who leads the lab?", "--model", tmp_path / "bad.gguf", library=folder)
+    done = rag("ask", "When was Muse Spark released?", "--model", tmp_path / "bad.gguf", library=folder)
     assert done.returncode == 1 and "download" in one_line(done)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "library.sqlite").write_bytes(b"garbage" * 999)
