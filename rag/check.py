@@ -16,37 +16,20 @@ from index.words import STOP_WORDS
 
 _LEAST_SHARE = 0.9
 _NEAR = 3  # neighbouring words of a sentence stand at most this far apart in its quote
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(r"[$€£]|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|%")
 _MARKER = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _SCALES = {"bn": "billion", "b": "billion", "mn": "million", "m": "million", "k": "thousand", "percent": "%"}
-_NEGATIONS = frozenset(
-    ["no", "not", "never", "none", "nor", "neither", "without", "cannot", "nobody", "nothing", "hardly"]
-)
+_NEGATIONS = frozenset("no not never none nor neither without cannot nobody nothing hardly".split())
 _OPPOSITES = [
     frozenset(pair.split())
     for pair in (
         "more less", "more fewer", "higher lower", "above below", "ahead behind", "before after", "rise fall",
         "rose fell", "increase decrease", "up down", "open closed", "first last", "best worst", "larger smaller",
-        "win lose", "accept reject", "gain loss", "at_least at_most", "over under", "faster slower", "better worse",
+        "win lose", "accept reject", "gain loss", "over under", "faster slower", "better worse",
     )
 ]  # fmt: skip
-_KEPT = frozenset(
-    [
-        "more",
-        "less",
-        "fewer",
-        "above",
-        "below",
-        "ahead",
-        "behind",
-        "before",
-        "after",
-        "up",
-        "down",
-        "over",
-        "under",
-    ]
-)
+_KEPT = frozenset("more less fewer above below ahead behind before after up down over under".split())
 
 
 @functools.cache
@@ -60,6 +43,11 @@ def _stemmer() -> Any:
 def stem(word: str) -> str:
     """Return the Snowball stem of a lower-case word, without a possessive mark."""
     return str(_stemmer().stemWord(re.sub(r"['’]s?$", "", word)))
+
+
+def numbers_in(text: str) -> list[str]:
+    """Return the numbers of a text in order, as written, without signs and units."""
+    return _NUMBER.findall(text)
 
 
 def split_markers(sentence: str) -> tuple[str, tuple[int, ...]]:

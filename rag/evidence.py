@@ -72,6 +72,10 @@ class Logistic:
         """Return the log-odds."""
         return self.constant + sum(w * x for w, x in zip(self.weights, signals, strict=True))
 
+    def probability(self, signals: Sequence[float]) -> float:
+        """Return the probability, in [0, 1]."""
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.logit(signals)))))
+
 
 @functools.cache
 def _weights() -> dict[str, Any]:
@@ -97,7 +101,7 @@ def rank_evidence(
     """Return the passages' sentences, best evidence for the question first."""
     rank, confidence = fitted("rank"), fitted("confidence")
     ranked = [
-        Evidence(c.passage, c.quote, rank.logit(c.signals), _probability(confidence.logit(c.signals)))
+        Evidence(c.passage, c.quote, rank.logit(c.signals), confidence.probability(c.signals))
         for c in candidates(question, vector, passages, encode)
     ]
     return sorted(ranked, key=lambda evidence: -evidence.score)
@@ -153,10 +157,6 @@ def _word_weights(asked: set[str], names: set[str], stems: Sequence[set[str]]) -
         weight[word] *= _ABSENT_WORD  # "found" is said in other words more often than a name is
     whole = sum(weight.values()) or 1.0
     return {word: value / whole for word, value in weight.items()}
-
-
-def _probability(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
 def _statements(text: str) -> list[Span]:

