@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 
 
@@ -25,7 +26,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """An article's text without its FAQ; all offsets are characters into ``text``."""
+    """An article's text without its FAQ; all offsets are characters into ``text``.
+
+    ``source`` is the path or URL it was read from; ``url`` the address that it names as its own. ``date`` is
+    ISO 8601. ``source_digest`` tells whether the source must be read again.
+    """
 
     id: str
     title: str
@@ -33,9 +38,15 @@ class Article:
     text: str
     sections: tuple[Section, ...]
     faqs: tuple[Faq, ...] = ()
+    author: str = ""
+    date: str = ""
+    url: str = ""
+    source_digest: str = ""
 
     @property
     def content_hash(self) -> str:
-        """Hex SHA-256 over title, text and FAQ: equal hashes mean nothing to do."""
-        parts = [self.title, self.text, *(part for faq in self.faqs for part in (faq.question, faq.answer))]
+        """Hex SHA-256 over what is stored: equal hashes mean nothing to do."""
+        parts = [self.title, self.author, self.date, self.url, self.text]
+        parts += [json.dumps([[s.heading, s.start, s.end] for s in self.sections])]
+        parts += [part for faq in self.faqs for part in (faq.question, faq.answer)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

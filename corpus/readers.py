@@ -1,21 +1,65 @@
-"""A file or a folder -> articles. The one place that reads articles from outside; all input is hostile."""
+"""A file, a folder or a pattern -> articles: which reader takes which format. All input is hostile."""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from corpus.archives import read_docx, read_epub
 from corpus.article import Article, Section
-from corpus.blocks import Block, markdown_blocks, normalize, plain_blocks
+from corpus.blocks import Block, Document, normalize, plain_blocks, without_contents, without_residue
 from corpus.errors import ArticleError
 from corpus.faq import split_faq
+from corpus.html import read_page
+from corpus.markdown import read_markdown
+from corpus.pdf import read_pdf
 
-MARKDOWN_SUFFIXES = frozenset({".md", ".markdown"})
-TEXT_SUFFIXES = frozenset({".txt", ".text"})
-MOST_BYTES = 20_000_000
-_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+VERSION = "2"
+"""Raised when readers come to read the same bytes otherwise: known files are then read again."""
+MOST_BYTES = 100_000_000
+MOST_TEXT_BYTES = 20_000_000
 _LONGEST_TITLE = 120
+_META_CHARSET = re.compile(
+    rb"<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?([\w.:-]{2,40})", re.IGNORECASE
+)
+
+
+def _read_text(text: str, name: str) -> Document:
+    return Document(tuple(without_residue(plain_blocks(normalize(text)))))
+
+
+def _read_html(text: str, name: str) -> Document:
+    document = read_page(text, name)
+    return Document(
+        tuple(without_residue(document.blocks)),
+        document.faqs,
+        document.title,
+        document.author,
+        document.date,
+        document.url,
+    )
+
+
+_OF_TEXT: dict[str, Callable[[str, str], Document]] = {
+    ".md": read_markdown,
+    ".markdown": read_markdown,
+    ".txt": _read_text,
+    ".text": _read_text,
+    ".html": _read_html,
+    ".htm": _read_html,
+    ".xhtml": _read_html,
+}
+_OF_BYTES: dict[str, Callable[[bytes, str], Document]] = {
+    ".pdf": read_pdf,
+    ".docx": read_docx,
+    ".epub": read_epub,
+}
+SUFFIXES = frozenset(_OF_TEXT) | frozenset(_OF_BYTES)
+KINDS = ", ".join(sorted(SUFFIXES))
 
 
 def bundled_articles() -> Path:
@@ -23,85 +67,167 @@ def bundled_articles() -> Path:
     return Path(__file__).parent / "articles"
 
 
-def find_files(path: Path) -> list[Path]:
-    """Return the readable article files at ``path``, sorted: the file itself, or all below a folder.
+# which files
 
-    Raises ArticleError if there is nothing to read.
+
+def find_files(place: Path) -> list[Path]:
+    """Return the article files at ``place``, sorted: a file, all below a folder, or what a pattern matches.
+
+    Hidden files are passed over, and so are links that lead out of the folder. Raises ArticleError if there
+    is nothing to read.
     """
-    readable = MARKDOWN_SUFFIXES | TEXT_SUFFIXES
-    kinds = ", ".join(sorted(readable))
     try:
-        if not path.exists():
-            raise ArticleError(f"{path}: no such file or folder; check the path")
-        if path.is_file():
-            if path.suffix.lower() not in readable:
-                raise ArticleError(f"{path}: cannot read this kind of file; convert it to one of {kinds}")
-            return [path]
-        next(path.iterdir(), None)  # rglob passes over a folder that may not be listed
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in readable and file.is_file())
-    except OSError as error:
-        raise ArticleError(f"{path}: {error.strerror}; check its permissions (chmod -R u+rX)") from error
+        if place.is_file():
+            if place.suffix.lower() not in SUFFIXES:
+                raise ArticleError(f"{place}: cannot read this kind of file; convert it to one of {KINDS}")
+            return [place]
+        if place.is_dir():
+            found = files_below(place)
+        elif any(mark in str(place) for mark in "*?["):
+            matches = Path(place.anchor or ".").glob(str(place.relative_to(place.anchor)))
+            found = sorted(path for path in matches if path.suffix.lower() in SUFFIXES and path.is_file())
+        else:
+            raise ArticleError(f"{place}: no such file or folder; check the path")
+    except (OSError, ValueError, NotImplementedError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ArticleError(
+            f"{place}: {reason}; check the path and its permissions (chmod -R u+rX)"
+        ) from error
     if not found:
-        raise ArticleError(f"{path}: no articles in this folder; it needs files ending in {kinds}")
+        raise ArticleError(f"{place}: no articles there; it needs files ending in {KINDS}")
     return found
 
 
-def read_articles(path: Path) -> Iterator[Article]:
-    """Read every article at ``path`` (a file or a folder); raises ArticleError at the first that fails."""
-    for file in find_files(path):
-        yield read_file(file)
+def files_below(folder: Path) -> list[Path]:
+    """Return the article files below ``folder``, sorted; raises OSError where a folder may not be listed."""
+    root = folder.resolve()
+    found: list[Path] = []
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(root, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(parent) / name for name in names if not name.startswith("."))
+        found.extend(p for p in paths if p.suffix.lower() in SUFFIXES and p.resolve().is_relative_to(root))
+    return sorted(path for path in found if path.is_file())
 
 
-def read_file(path: Path) -> Article:
-    """Read one Markdown or plain-text file.
-
-    Raises ArticleError if the file is missing, too large, empty, not text or has no body.
-    """
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; raises ArticleError if it cannot be read, is empty or too large."""
+    most = MOST_TEXT_BYTES if path.suffix.lower() in _OF_TEXT else MOST_BYTES
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise ArticleError(f"{path}: {size:,} bytes; split it into files of at most {MOST_BYTES:,} bytes")
+        if size > most:
+            raise ArticleError(f"{path}: {size:,} bytes; split it into files of at most {most:,} bytes")
         data = path.read_bytes()
     except OSError as error:
         raise ArticleError(f"{path}: {error.strerror}; check the path and its permissions") from error
-    text = _decode(data, path)
-    return parse_article(text, path.resolve(), markdown=path.suffix.lower() in MARKDOWN_SUFFIXES)
-
-
-def _decode(data: bytes, path: Path) -> str:
     if not data.strip():
         raise ArticleError(f"{path}: the file is empty; nothing was added")
+    return data
+
+
+# bytes -> article
+
+
+def digest_of(data: bytes, suffix: str) -> str:
+    """Return what tells whether the same bytes would be read the same way again."""
+    return hashlib.sha256(f"{VERSION} {suffix.lower()}\n".encode() + data).hexdigest()
+
+
+def read_document(data: bytes, suffix: str, name: str, charset: str = "") -> Document:
+    """Read the bytes of one file of the kind ``suffix`` (".pdf"); ``name`` is for messages.
+
+    Raises ArticleError if they are not of that kind, damaged or beyond a limit.
+    """
+    suffix = suffix.lower()
+    if suffix in _OF_BYTES:
+        return _OF_BYTES[suffix](data, name)
+    if suffix not in _OF_TEXT:
+        raise ArticleError(f"{name}: cannot read this kind of file; convert it to one of {KINDS}")
+    is_html = _OF_TEXT[suffix] is _read_html
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace") if b"\0" not in data else "\0"
+        return _OF_TEXT[suffix](_decode(data, name, charset, is_html), name)
+    except RecursionError as error:
+        raise ArticleError(f"{name}: nested too deeply; simplify it or save it as plain text") from error
+
+
+def make_article(document: Document, stem: str, source: str, digest: str = "") -> Article:
+    """Lay a document out as an article; ``stem`` is what its id and, at need, its title are made from.
+
+    Raises ArticleError if no body is left.
+    """
+    blocks, faqs = split_faq(without_contents(list(document.blocks)), document.faqs)
+    title = (document.title or _title(blocks) or stem)[:_LONGEST_TITLE].strip()
+    body, sections = _lay_out(_without_title(blocks, title))
+    if not body:
+        raise ArticleError(f"{source}: no text besides headings and FAQ; nothing was added")
+    return Article(
+        _slug(stem),
+        title,
+        source,
+        body,
+        sections,
+        tuple(faqs),
+        author=document.author,
+        date=document.date,
+        url=document.url,
+        source_digest=digest,
+    )
+
+
+def read_file(path: Path) -> Article:
+    """Read one file in this process; raises ArticleError if it cannot be read or has no body."""
+    return parse_article(read_bytes(path), path.resolve())
+
+
+def parse_article(data: bytes, path: Path) -> Article:
+    """Read the bytes of the file at ``path``; raises ArticleError if they cannot be read or have no body."""
+    document = read_document(data, path.suffix, str(path))
+    return make_article(document, path.stem, str(path), digest_of(data, path.suffix))
+
+
+def read_articles(place: Path) -> Iterator[Article]:
+    """Read every article at ``place`` in this process; raises ArticleError at the first that fails."""
+    for file in find_files(place):
+        yield read_file(file)
+
+
+def _decode(data: bytes, name: str, charset: str, is_html: bool) -> str:
+    text = _decoded(data, _declared(data, charset, is_html))
     strange = sum((char < " " and char not in "\t\n\r\f") or char == "\ufffd" for char in text)
     if strange > len(text) // 100:
-        raise ArticleError(
-            f"{path}: this is not text (a binary file?); save it as UTF-8 Markdown or plain text"
-        )
+        raise ArticleError(f"{name}: this is not text (a binary file?); save it as UTF-8 text and add that")
     return text
 
 
-def parse_article(text: str, path: Path, *, markdown: bool) -> Article:
-    """Build the article of a text whose file is ``path``; raises ArticleError if no body is left."""
-    text = normalize(text)
-    meta: dict[str, str] = {}
-    if markdown and (front := _FRONT_MATTER.match(text)):
-        meta = _front_matter(front.group(1))
-        text = text[front.end() :]
-    blocks, faqs = split_faq(markdown_blocks(text) if markdown else plain_blocks(text))
-    title = (meta.get("title") or _title(blocks) or path.stem)[:_LONGEST_TITLE]
-    blocks = _without_title(blocks, title)
-    body, sections = _lay_out(blocks)
-    if not body:
-        raise ArticleError(f"{path}: no text besides headings and FAQ; nothing was added")
-    return Article(_slug(path.stem), title, str(path), body, sections, tuple(faqs))
+def _declared(data: bytes, charset: str, is_html: bool) -> str:
+    """Return the encoding that the byte order mark, the sender or the page names; "" if none does."""
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return encoding
+    if is_html and not charset and (meta := _META_CHARSET.search(data[:4096])):
+        charset = meta.group(1).decode("ascii")
+    return charset
 
 
-def _front_matter(text: str) -> dict[str, str]:
-    pairs = (line.partition(":") for line in text.split("\n"))
-    return {key.strip().lower(): value.strip().strip("\"'") for key, colon, value in pairs if colon}
+def _decoded(data: bytes, encoding: str) -> str:
+    """Decode by the named encoding, else UTF-8, else Windows-1252, as browsers do."""
+    if encoding.lower() in ("iso-8859-1", "latin-1", "latin1", "ascii", "us-ascii"):
+        encoding = "cp1252"
+    for candidate in (encoding, "utf-8"):
+        try:
+            decoded = codecs.decode(data, candidate, "strict") if candidate else None
+        except (LookupError, ValueError, AssertionError):
+            continue
+        if isinstance(decoded, str):
+            return decoded
+    return data.decode("cp1252", errors="replace") if b"\0" not in data else "\0"
 
 
 def _title(blocks: list[Block]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from corpus.article import Article
@@ -13,6 +13,8 @@ CHUNK_PIECES = 128
 PREFIX_PIECES = 64
 """Word pieces of title and heading put before a chunk's text when it is embedded."""
 
+Sized = tuple[Span, int]
+"""A sentence and its number of word pieces."""
 CountPieces = Callable[[list[str]], list[int]]
 """Word pieces of each text, as the embedder's tokenizer counts them."""
 
@@ -33,14 +35,16 @@ class Chunk:
 def chunk_article(article: Article, count_pieces: CountPieces, most: int = CHUNK_PIECES) -> list[Chunk]:
     """Cut an article into chunks of whole sentences of at most ``most`` word pieces, section by section.
 
-    A sentence longer than that alone is cut at white space, or anywhere where it has none.
+    A chunk holds whole paragraphs where they fit, and starts anew at each long one and at each that announces
+    a list: so an edited paragraph changes few chunks besides its own. A sentence too long for a chunk is cut
+    at white space, or anywhere where it has none.
     """
     chunks: list[Chunk] = []
     for section in article.sections:
         sentences = _fitting(
             article.text, split_sentences(article.text, section.start, section.end), count_pieces, most
         )
-        for span in _pack(sentences, most):
+        for span in _chunks(article.text, sentences, most):
             text = article.text[span.start : span.end]
             chunks.append(
                 Chunk(article.id, len(chunks), article.title, section.heading, span.start, span.end, text)
@@ -48,9 +52,9 @@ def chunk_article(article: Article, count_pieces: CountPieces, most: int = CHUNK
     return chunks
 
 
-def _fitting(text: str, spans: list[Span], count: CountPieces, most: int) -> list[tuple[Span, int]]:
+def _fitting(text: str, spans: list[Span], count: CountPieces, most: int) -> list[Sized]:
     """Pair each sentence with its word pieces, over-long ones cut into parts that fit."""
-    fitting: list[tuple[Span, int]] = []
+    fitting: list[Sized] = []
     for span, pieces in zip(spans, count([text[s.start : s.end] for s in spans]), strict=True):
         if pieces <= most:
             fitting.append((span, pieces))
@@ -59,7 +63,7 @@ def _fitting(text: str, spans: list[Span], count: CountPieces, most: int) -> lis
     return fitting
 
 
-def _cut(text: str, span: Span, count: CountPieces, most: int) -> list[tuple[Span, int]]:
+def _cut(text: str, span: Span, count: CountPieces, most: int) -> list[Sized]:
     """Halve a span near its middle, at white space where there is any, until every part fits."""
     pieces = count([text[span.start : span.end]])[0]
     if pieces <= most or span.end - span.start < 2:
@@ -71,17 +75,44 @@ def _cut(text: str, span: Span, count: CountPieces, most: int) -> list[tuple[Spa
     return [part for half in halves for part in _cut(text, half, count, most)]
 
 
-def _pack(sentences: list[tuple[Span, int]], most: int) -> list[Span]:
-    """Join neighbouring sentences while they fit; chunks of a section come out of about equal size."""
-    total = sum(pieces for _, pieces in sentences)
-    target = total / max(1, -(-total // most))
-    packed: list[Span] = []
+def _chunks(text: str, sentences: list[Sized], most: int) -> Iterator[Span]:
+    """Join the paragraphs of a section to chunks; a paragraph that is too long gives several."""
+    held: list[Sized] = []
+    for paragraph in _paragraphs(text, sentences):
+        size, gathered = _size(paragraph), _size(held)
+        apart = size > most / 2 or text[paragraph[-1][0].end - 1] == ":"
+        if held and (gathered + size > most or (apart and gathered >= most / 4)):
+            yield from _split(held, most)
+            held = []
+        held = held + paragraph
+    yield from _split(held, most)
+
+
+def _size(sentences: list[Sized]) -> int:
+    return sum(pieces for _, pieces in sentences)
+
+
+def _paragraphs(text: str, sentences: list[Sized]) -> Iterator[list[Sized]]:
+    paragraph: list[Sized] = []
+    for sized in sentences:
+        if paragraph and "\n" in text[paragraph[-1][0].end : sized[0].start]:
+            yield paragraph
+            paragraph = []
+        paragraph.append(sized)
+    if paragraph:
+        yield paragraph
+
+
+def _split(sentences: list[Sized], most: int) -> list[Span]:
+    """Join neighbouring sentences while they fit, to as few spans as may be, of about equal size."""
+    target = _size(sentences) / max(1, -(-_size(sentences) // most))
+    spans: list[Span] = []
     held = 0
     for span, pieces in sentences:
-        if packed and held + pieces <= most and held + pieces / 2 <= target:
-            packed[-1] = Span(packed[-1].start, span.end)
+        if spans and held + pieces <= most and held + pieces / 2 <= target:
+            spans[-1] = Span(spans[-1].start, span.end)
             held += pieces
         else:
-            packed.append(span)
+            spans.append(span)
             held = pieces
-    return packed
+    return spans

@@ -1,57 +1,49 @@
 """Library: the articles, their chunks and both indexes as one folder that is never half-written.
 
 SQLite holds the truth. Each change is one transaction that also raises the generation; the FAISS file is
-derived, and rebuilt from the stored vectors when it is missing, stale or damaged.
+derived, and brought up to date from the stored vectors when it is missing, stale or damaged.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import platformdirs
 
 from corpus.article import Article, Faq, Section
 from corpus.errors import LibraryError, UsageError
 from index import embed
 from index.chunk import CHUNK_PIECES, PREFIX_PIECES, Chunk, chunk_article
-from index.vectors import Hit, VectorIndex
-from index.words import SCHEMA as WORDS_SCHEMA
-from index.words import add_words, remove_words, search_words
+from index.database import FORMAT, Database, explained
+from index.vectors import Hit, State, VectorIndex, saved_state
+from index.words import add_words, check_words, rebuild_words, remove_words, search_words, words_damaged
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many."""
 
 MAKE = {
-    "format": "1",
+    "format": FORMAT,
     "embedder": f"{embed.EMBEDDER} {embed.EMBEDDER_SHA256}",
-    "chunking": f"{CHUNK_PIECES} pieces, prefix {PREFIX_PIECES}",
+    "chunking": f"paragraphs of at most {CHUNK_PIECES} pieces, prefix {PREFIX_PIECES}",
 }
 """What a library's chunks and vectors depend on; another make cannot be searched with this one's code."""
 
-_SCHEMA = f"""
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE articles (
-  id TEXT PRIMARY KEY, title TEXT NOT NULL, source TEXT NOT NULL UNIQUE, text TEXT NOT NULL,
-  sections TEXT NOT NULL, hash TEXT NOT NULL);
-CREATE TABLE faqs (
-  article_id TEXT NOT NULL REFERENCES articles ON DELETE CASCADE, number INTEGER NOT NULL,
-  question TEXT NOT NULL, answer TEXT NOT NULL, PRIMARY KEY (article_id, number));
-CREATE TABLE chunks (
-  id INTEGER PRIMARY KEY, article_id TEXT NOT NULL REFERENCES articles ON DELETE CASCADE, number INTEGER NOT NULL,
-  heading TEXT NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL, vector BLOB NOT NULL);
-CREATE INDEX chunks_by_article ON chunks(article_id, number);
-{WORDS_SCHEMA}
-"""
-_BUSY_MS = 60_000
+WINDOW = 2048
+"""Chunks that are embedded and stored together, in whole articles: what an interruption can cost."""
+_STALE_SHARE = (
+    0.1  # of the dense index, that may be added or removed in memory before its file is written anew
+)
+_STALE_CHUNKS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +81,8 @@ class Library:
         Raises LibraryError if the folder cannot be written or read, or its database is damaged.
         """
         self.folder = folder
-        self._vectors: tuple[int, VectorIndex] | None = None
-        with _explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / "library.sqlite"
-            writable = os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
-            if not writable and not path.exists():
-                raise LibraryError(
-                    f"{folder}: no permission to write; name another folder with --library DIR"
-                )
-            uri = f"{path.resolve().as_uri()}{'' if writable else '?immutable=1'}"
-            self._database = sqlite3.connect(
-                uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA foreign_keys = ON")
-            if writable:
-                self._database.execute("PRAGMA journal_mode = WAL")
-                self._make_tables()
-            self._database.execute("SELECT value FROM meta").fetchall()
+        self._database = Database(folder, MAKE)
+        self._vectors: tuple[State, VectorIndex] | None = None
 
     def __enter__(self) -> Library:
         return self
@@ -118,44 +94,46 @@ class Library:
         """Close the database."""
         self._database.close()
 
-    def _make_tables(self) -> None:
-        with self._writing() as database:
-            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                return
-            for statement in _SCHEMA.split(";\n"):
-                database.execute(statement)
-            values = {**MAKE, "generation": "0"}
-            database.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read inside is of one state of the library, whatever another process writes."""
+        with self._database.reading():
+            yield
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all of it, or nothing, is in the library afterwards."""
-        with _explained(self.folder):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+    def _writing_alone(self, progress: Progress) -> Iterator[None]:
+        """Keep other writers out; the second waits, and ``progress`` says so."""
+        from filelock import FileLock, Timeout
 
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        with _explained(self.folder):
-            return self._database.execute(query, values).fetchall()
+        lock = FileLock(self.folder / "writer.lock", is_singleton=False)
+        with explained(self.folder):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                progress("waiting for another process that writes to the library", 0, 0)
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     # reading
 
     @property
     def generation(self) -> int:
         """A number that each change raises."""
-        return int(self._rows("SELECT value FROM meta WHERE key = 'generation'")[0][0])
+        return self._state().generation
+
+    def _state(self) -> State:
+        meta = dict(self._database.rows("SELECT key, value FROM meta"))
+        return State(int(meta["generation"]), int(meta["next_chunk"]))
 
     def __len__(self) -> int:
-        return int(self._rows("SELECT count(*) FROM articles")[0][0])
+        return int(self._database.rows("SELECT count(*) FROM articles")[0][0])
 
     def listings(self) -> list[Listing]:
         """Return a line per article, by id."""
-        rows = self._rows(
+        rows = self._database.rows(
             "SELECT id, title, source, (SELECT count(*) FROM chunks WHERE article_id = articles.id),"
             " (SELECT count(*) FROM faqs WHERE article_id = articles.id) FROM articles ORDER BY id"
         )
@@ -163,11 +141,14 @@ class Library:
 
     def article(self, article_id: str) -> Article:
         """Return an article; raises UsageError if the library has none of this id."""
-        rows = self._rows("SELECT title, source, text, sections FROM articles WHERE id = ?", (article_id,))
+        rows = self._database.rows(
+            "SELECT title, source, text, sections, author, date, url, source_digest FROM articles WHERE id = ?",
+            (article_id,),
+        )
         if not rows:
             raise UsageError(f"no article {article_id!r} in the library; see: rag list")
-        title, source, text, sections = rows[0]
-        faqs = self._rows(
+        title, source, text, sections, *about = rows[0]
+        faqs = self._database.rows(
             "SELECT question, answer FROM faqs WHERE article_id = ? ORDER BY number", (article_id,)
         )
         return Article(
@@ -177,27 +158,41 @@ class Library:
             text,
             tuple(Section(*section) for section in json.loads(sections)),
             tuple(Faq(*faq) for faq in faqs),
+            *about,
         )
+
+    def known_sources(self) -> dict[str, tuple[str, str]]:
+        """Return the id and the source digest of every article, by its source."""
+        rows = self._database.rows("SELECT source, id, source_digest FROM articles")
+        return {source: (identity, digest) for source, identity, digest in rows}
 
     def chunks(self, chunk_ids: Sequence[int]) -> dict[int, Chunk]:
         """Return the chunks of these ids."""
-        rows = self._rows(
+        rows = self._database.rows(
             'SELECT chunks.id, article_id, number, title, heading, start, "end", substr(text, start + 1, "end" - start)'
             " FROM chunks JOIN articles ON articles.id = article_id"
-            f" WHERE chunks.id IN ({','.join('?' * len(chunk_ids))})",
-            list(chunk_ids),
+            " WHERE chunks.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(chunk_ids)),),
         )
         return {row[0]: Chunk(*row[1:]) for row in rows}
 
     def sources(self, article_ids: Iterable[str]) -> dict[str, str]:
         """Return where these articles came from: a path or URL each."""
-        ids = sorted(set(article_ids))
-        if not ids:
-            return {}
-        marks = ",".join("?" * len(ids))
-        return dict(self._rows(f"SELECT id, source FROM articles WHERE id IN ({marks})", ids))
+        ids = json.dumps(sorted(set(article_ids)))
+        query = "SELECT id, source FROM articles WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._database.rows(query, (ids,)))
 
     # searching
+
+    def check_words(self) -> None:
+        """Raise LibraryError if the full-text index is damaged; reads all of it."""
+        try:
+            with self._database.writing() as connection:
+                check_words(connection)
+        except LibraryError as error:
+            raise LibraryError(
+                f"{self.folder}: the full-text index is damaged; make it anew with: rag add --rebuild"
+            ) from error
 
     def require(self, article_ids: Iterable[str]) -> None:
         """Raise UsageError unless the library has all these articles."""
@@ -207,7 +202,7 @@ class Library:
 
     def check_make(self) -> None:
         """Raise LibraryError if the library was made with another embedder or chunking."""
-        made = dict(self._rows("SELECT key, value FROM meta"))
+        made = dict(self._database.rows("SELECT key, value FROM meta"))
         for key, value in MAKE.items():
             if made.get(key) != value:
                 raise LibraryError(
@@ -219,124 +214,214 @@ class Library:
         """Return the ``k`` chunks nearest to a question's vector, among these articles or all."""
         among = None
         if article_ids:
-            marks = ",".join("?" * len(article_ids))
-            rows = self._rows(f"SELECT id FROM chunks WHERE article_id IN ({marks})", article_ids)
+            query = "SELECT id FROM chunks WHERE article_id IN (SELECT value FROM json_each(?))"
+            rows = self._database.rows(query, (json.dumps(article_ids),))
             among = np.array([row[0] for row in rows], dtype=np.int64)
         return self._vector_index().search(vector, k, among)
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
         """Return the ``k`` best chunks by BM25, among these articles or all."""
-        with _explained(self.folder):
-            return search_words(self._database, question, k, article_ids)
+        try:
+            with self._database.reading() as connection:
+                return search_words(connection, question, k, article_ids)
+        except LibraryError as error:
+            if not self._database.writable or not words_damaged(error.__cause__):
+                raise
+        with self._database.writing() as connection:
+            rebuild_words(connection)
+        with self._database.reading() as connection:
+            return search_words(connection, question, k, article_ids)
 
     def _vector_index(self) -> VectorIndex:
-        generation = self.generation
-        if self._vectors is None or self._vectors[0] != generation:
-            path = self.folder / "vectors.faiss"
-            index = VectorIndex.load(path, generation)
-            if index is None:
-                index = self._build_vectors()
-                with contextlib.suppress(OSError):  # a folder that is only read keeps none
-                    index.save(path, generation)
-            self._vectors = (generation, index)
-        return self._vectors[1]
+        with self.snapshot():
+            state = self._state()
+            if self._vectors is None or self._vectors[0] != state:
+                self._vectors = (state, self._current_vectors(state))
+            return self._vectors[1]
 
-    def _build_vectors(self) -> VectorIndex:
-        rows = self._rows("SELECT id, vector FROM chunks ORDER BY id")
-        ids = np.array([row[0] for row in rows], dtype=np.int64)
-        vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float16)
-        return VectorIndex.build(ids, vectors.reshape(-1, embed.DIMENSIONS).astype(np.float32))
+    def _current_vectors(self, state: State) -> VectorIndex:
+        """Bring the index at hand, or else the saved one, to ``state``."""
+        path = self.folder / "vectors.faiss"
+        had = self._vectors or VectorIndex.load(path)
+        if had is not None and had[0] == state:
+            return had[1]
+        index = self._caught_up(*had) if had is not None and had[0].next_chunk <= state.next_chunk else None
+        if index is None:
+            index = self._built()
+            with contextlib.suppress(OSError):  # a folder that is only read keeps none
+                index.save(path, state)
+        return index
+
+    def _caught_up(self, had: State, index: VectorIndex) -> VectorIndex | None:
+        """Take out and add what changed since; None if so much did that the index is better made anew."""
+        here = self._ids("SELECT id FROM chunks WHERE id < ?", had.next_chunk)
+        gone = np.setdiff1d(index.ids[index.ids < had.next_chunk], here)
+        new = self._database.rows("SELECT count(*) FROM chunks WHERE id >= ?", (had.next_chunk,))[0][0]
+        if len(index) - len(gone) != len(here) or len(gone) + new > self._tolerated(len(index)):
+            return None
+        if len(gone):
+            index.remove(gone)
+        self._add_vectors(index, had.next_chunk)
+        return index
+
+    def _built(self) -> VectorIndex:
+        index = VectorIndex()
+        self._add_vectors(index, 0)
+        return index
+
+    def _add_vectors(self, index: VectorIndex, first: int) -> None:
+        """Index the stored vectors of the chunks from ``first`` on, a window at a time."""
+        rows = self._database.stream("SELECT id, vector FROM chunks WHERE id >= ? ORDER BY id", (first,))
+        while window := list(itertools.islice(rows, WINDOW)):
+            ids = np.array([row[0] for row in window], dtype=np.int64)
+            vectors = np.frombuffer(b"".join(row[1] for row in window), dtype=np.float16)
+            index.add(ids, vectors.reshape(-1, embed.DIMENSIONS).astype(np.float32))
+
+    def _ids(self, query: str, value: object) -> npt.NDArray[np.int64]:
+        return np.array([row[0] for row in self._database.rows(query, (value,))], dtype=np.int64)
+
+    def refresh(self) -> None:
+        """Write the dense index's file anew if it is missing or much has changed since."""
+        saved, state = saved_state(self.folder / "vectors.faiss"), self._state()
+        if saved is None or state.next_chunk - saved.next_chunk > self._tolerated(saved.next_chunk):
+            self._vector_index()
+
+    @staticmethod
+    def _tolerated(chunks: int) -> float:
+        """Chunks that may be changed in memory before the file of an index of ``chunks`` is written anew."""
+        return max(_STALE_CHUNKS, _STALE_SHARE * chunks)
 
     # writing
 
-    def add(self, articles: Iterable[Article], progress: Progress) -> Added:
-        """Put articles in, all or none; an article from a known source replaces its earlier version.
+    def add(
+        self, articles: Iterable[Article], progress: Progress, share: Callable[[], float] = lambda: 1.0
+    ) -> Added:
+        """Put articles in; one from a known source replaces its earlier version, an unchanged one costs nothing.
 
-        Unchanged articles cost nothing, and a changed one embeds only the chunks that are new.
+        Whole articles are stored, some ``WINDOW`` chunks at a time: an interruption loses at most that, and
+        adding the same again goes on from there. A changed article embeds only the chunks that are new.
+        ``share`` tells how much of the articles has come so far (0 to 1), for ``progress``.
         """
-        self.check_make()
-        known = {source: (i, h) for i, source, h in self._rows("SELECT id, source, hash FROM articles")}
-        taken = {identity for identity, _ in known.values()}
-        pending: list[tuple[Article, list[Chunk]]] = []
         done: dict[str, list[str]] = {"new": [], "changed": [], "unchanged": []}
+        with self._writing_alone(progress):
+            self.check_make()
+            known = {
+                source: (i, h)
+                for i, source, h in self._database.rows("SELECT id, source, hash FROM articles")
+            }
+            taken = {identity for identity, _ in known.values()}
+            embedded = 0
+            for window in _windows(self._identified(articles, known, taken, done)):
+                vectors, new = self._embed(window, progress, embedded, share())
+                self._store(window, vectors)
+                embedded += new
+        return Added(**{key: tuple(ids) for key, ids in done.items()})
+
+    def _identified(
+        self,
+        articles: Iterable[Article],
+        known: dict[str, tuple[str, str]],
+        taken: set[str],
+        done: dict[str, list[str]],
+    ) -> Iterator[Article]:
+        """Yield the new and changed articles under the ids they have or get; note all in ``done``."""
         for article in articles:
             identity, old_hash = known.get(article.source, ("", ""))
             if old_hash == article.content_hash:
                 done["unchanged"].append(identity)
+                self._note_digest(identity, article.source_digest)
                 continue
             article = replace(article, id=identity or _free_id(article.id, taken))
             taken.add(article.id)
+            known[article.source] = (article.id, article.content_hash)
             done["changed" if identity else "new"].append(article.id)
-            pending.append((article, chunk_article(article, embed.count_pieces)))
-        if pending:
-            stored = self._stored_vectors(article for article, _ in pending)
-            vectors = self._embed((chunk for _, chunks in pending for chunk in chunks), progress, stored)
-            self._store(pending, vectors)
-        return Added(**{key: tuple(ids) for key, ids in done.items()})
+            yield article
+
+    def _note_digest(self, article_id: str, digest: str) -> None:
+        """Remember a source whose bytes changed but not what is read from them."""
+        change = "UPDATE articles SET source_digest = ? WHERE id = ? AND source_digest <> ?"
+        with self._database.writing() as connection:
+            connection.execute(change, (digest, article_id, digest))
 
     def _embed(
-        self, chunks: Iterable[Chunk], progress: Progress, stored: Iterable[tuple[str, bytes]] = ()
-    ) -> dict[str, bytes]:
-        """Return each chunk's vector by the text it was made from, embedding those not ``stored``."""
-        texts = {embedding_text(chunk) for chunk in chunks}
-        vectors = {text: vector for text, vector in stored if text in texts}
+        self, window: Window, progress: Progress, before: int, share: float, stored: bool = True
+    ) -> tuple[dict[str, bytes], int]:
+        """Return each chunk's vector by the text it was made from, and how many had to be embedded.
+
+        ``before`` were embedded in earlier windows, which are ``share`` of the work with this one; ``stored``
+        vectors are taken over.
+        """
+        texts = {embedding_text(chunk) for _, chunks in window for chunk in chunks}
+        vectors: dict[str, bytes] = {}
+        if stored:
+            old = self._stored_vectors(article for article, _ in window)
+            vectors = {text: vector for text, vector in old if text in texts}
         missing = sorted(texts - vectors.keys(), key=len)
+        done, total = 0, round((before + len(missing)) / share)
         if missing:
-            progress("loading the embedder", 0, len(missing))
-            done = 0
-            for batch in embed.ChunkEmbedder().encode(missing):
-                for text, vector in zip(missing[done : done + len(batch)], batch, strict=True):
-                    vectors[text] = vector.astype(np.float16).tobytes()
-                done += len(batch)
-                progress("embedding chunks", done, len(missing))
-        return vectors
+            progress("embedding chunks", before, total)
+        for batch in embed.chunk_vectors(missing):
+            for text, vector in zip(missing[done : done + len(batch)], batch, strict=True):
+                vectors[text] = vector.astype(np.float16).tobytes()
+            done += len(batch)
+            progress("embedding chunks", before + done, total)
+        return vectors, len(missing)
 
     def _stored_vectors(self, articles: Iterable[Article]) -> Iterator[tuple[str, bytes]]:
         """Yield what was embedded for the stored versions of these articles, and its vector."""
         for article in articles:
-            rows = self._rows(
+            rows = self._database.rows(
                 'SELECT number, title, heading, start, "end", substr(text, start + 1, "end" - start), vector'
                 " FROM chunks JOIN articles ON articles.id = article_id WHERE article_id = ?",
                 (article.id,),
             )
             yield from ((embedding_text(Chunk(article.id, *row[:-1])), row[-1]) for row in rows)
 
-    def _store(self, pending: list[tuple[Article, list[Chunk]]], vectors: dict[str, bytes]) -> None:
-        with self._writing() as database:
-            for article, chunks in pending:
-                _delete(database, article.id)
-                sections = json.dumps([[s.heading, s.start, s.end] for s in article.sections])
-                database.execute(
-                    "INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?)",
-                    (article.id, article.title, article.source, article.text, sections, article.content_hash),
+    def _store(self, window: Window, vectors: dict[str, bytes]) -> None:
+        with self._database.writing() as connection:
+            next_chunk = self._state().next_chunk
+            for article, chunks in window:
+                _delete(connection, article.id)
+                _insert(connection, article)
+                rows = [(next_chunk + number, chunk) for number, chunk in enumerate(chunks)]
+                connection.executemany(
+                    'INSERT INTO chunks(id, article_id, number, heading, start, "end", vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
+                    (
+                        (i, c.article_id, c.number, c.heading, c.start, c.end, vectors[embedding_text(c)])
+                        for i, c in rows
+                    ),
                 )
-                faqs = ((article.id, n, faq.question, faq.answer) for n, faq in enumerate(article.faqs))
-                database.executemany("INSERT INTO faqs VALUES (?, ?, ?, ?)", faqs)
-                for chunk in chunks:
-                    place = (chunk.article_id, chunk.number, chunk.heading, chunk.start, chunk.end)
-                    row = database.execute(
-                        'INSERT INTO chunks(article_id, number, heading, start, "end", vector) VALUES (?, ?, ?, ?, ?, ?)',
-                        (*place, vectors[embedding_text(chunk)]),
-                    )
-                    add_words(database, [(int(row.lastrowid or 0), chunk)])
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
-            _raise_generation(database)
+                add_words(connection, rows)
+                next_chunk += len(chunks)
+            _raise_generation(connection, next_chunk)
 
-    def remove(self, article_ids: Sequence[str]) -> None:
+    def remove(self, article_ids: Sequence[str], progress: Progress) -> None:
         """Take articles out, all or none; raises UsageError if one of them is unknown."""
-        self.require(article_ids)
-        with self._writing() as database:
-            for article_id in article_ids:
-                _delete(database, article_id)
-            _raise_generation(database)
+        with self._writing_alone(progress):
+            self.require(article_ids)
+            with self._database.writing() as connection:
+                for article_id in article_ids:
+                    _delete(connection, article_id)
+                _raise_generation(connection)
 
     def rebuild(self, progress: Progress) -> int:
         """Cut and embed every stored article again with the present make; return how many there are."""
-        articles = [self.article(row[0]) for row in self._rows("SELECT id FROM articles ORDER BY id")]
-        pending = [(article, chunk_article(article, embed.count_pieces)) for article in articles]
-        vectors = self._embed((chunk for _, chunks in pending for chunk in chunks), progress)
-        self._store(pending, vectors)
-        return len(articles)
+        with self._writing_alone(progress):
+            with self._database.writing() as connection:
+                rebuild_words(connection)
+                # until the last is done, nothing searches what is partly of another make
+                connection.execute("UPDATE meta SET value = '' WHERE key = 'chunking'")
+            ids = [row[0] for row in self._database.rows("SELECT id FROM articles ORDER BY id")]
+            embedded = finished = 0
+            for window in _windows(map(self.article, ids)):
+                finished += len(window)
+                vectors, new = self._embed(window, progress, embedded, finished / len(ids), stored=False)
+                self._store(window, vectors)
+                embedded += new
+            with self._database.writing() as connection:
+                connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
+                _raise_generation(connection)
+        return len(ids)
 
 
 def embedding_text(chunk: Chunk) -> str:
@@ -356,37 +441,39 @@ def _free_id(wanted: str, taken: set[str]) -> str:
     return identity
 
 
-def _delete(database: sqlite3.Connection, article_id: str) -> None:
-    ids = database.execute("SELECT id FROM chunks WHERE article_id = ?", (article_id,)).fetchall()
-    remove_words(database, (row[0] for row in ids))
-    database.execute("DELETE FROM articles WHERE id = ?", (article_id,))
+Window = list[tuple[Article, list[Chunk]]]
 
 
-def _raise_generation(database: sqlite3.Connection) -> None:
-    database.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+def _windows(articles: Iterable[Article]) -> Iterator[Window]:
+    """Cut articles into chunks and gather whole articles until there are ``WINDOW`` chunks."""
+    window: Window = []
+    gathered = 0
+    for article in articles:
+        window.append((article, chunk_article(article, embed.count_pieces)))
+        gathered += len(window[-1][1])
+        if gathered >= WINDOW:
+            yield window
+            window, gathered = [], 0
+    if window:
+        yield window
 
 
-@contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Turn the database's and the system's errors into ones that say how to mend them."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise LibraryError(
-                f"{folder}: another process is writing to it; try again when it is done"
-            ) from error
-        if "readonly" in text or "unable to open" in text:
-            raise LibraryError(
-                f"{folder}: no permission to write; name another with --library DIR"
-            ) from error
-        if "full" in text:
-            raise LibraryError(
-                f"{folder}: the disk is full; free some space and repeat, nothing was lost"
-            ) from error
-        raise LibraryError(
-            f"{folder}: the library is damaged ({text}); move library.sqlite away and add the articles again"
-        ) from error
-    except OSError as error:
-        raise LibraryError(f"{folder}: {error.strerror}; name another folder with --library DIR") from error
+def _insert(connection: sqlite3.Connection, article: Article) -> None:
+    sections = json.dumps([[s.heading, s.start, s.end] for s in article.sections])
+    fields = (article.id, article.title, article.source, article.text, sections, article.content_hash)
+    about = (article.author, article.date, article.url, article.source_digest)
+    connection.execute("INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, *about))
+    faqs = ((article.id, n, faq.question, faq.answer) for n, faq in enumerate(article.faqs))
+    connection.executemany("INSERT INTO faqs VALUES (?, ?, ?, ?)", faqs)
+
+
+def _delete(connection: sqlite3.Connection, article_id: str) -> None:
+    ids = connection.execute("SELECT id FROM chunks WHERE article_id = ?", (article_id,)).fetchall()
+    remove_words(connection, (row[0] for row in ids))
+    connection.execute("DELETE FROM articles WHERE id = ?", (article_id,))
+
+
+def _raise_generation(connection: sqlite3.Connection, next_chunk: int | None = None) -> None:
+    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+    if next_chunk is not None:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'next_chunk'", (str(next_chunk),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,20 +21,21 @@ class Hit(NamedTuple):
     score: float
 
 
+class State(NamedTuple):
+    """Of which state of the library an index is: its generation, and the id its next chunk will have."""
+
+    generation: int
+    next_chunk: int
+
+
 class VectorIndex:
     """Chunk ids and their unit vectors, searched exactly."""
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
-
-    @classmethod
-    def build(cls, ids: npt.NDArray[np.int64], vectors: Vectors) -> VectorIndex:
-        """Index ``vectors`` (rows) under ``ids``."""
+    def __init__(self, index: Any = None) -> None:
+        """Wrap a FAISS index, or make an empty one."""
         import faiss
 
-        index = faiss.IndexIDMap2(faiss.IndexFlatIP(DIMENSIONS))
-        index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids)
-        return cls(index)
+        self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(DIMENSIONS)) if index is None else index
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
@@ -45,33 +47,64 @@ class VectorIndex:
         scores, ids = self._index.search(vector.reshape(1, -1), k, params=options)
         return [Hit(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 
-    def save(self, path: Path, generation: int) -> None:
-        """Write the index, and then the record of its generation and checksum beside it.
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """The indexed chunks' ids."""
+        import faiss
+
+        array: npt.NDArray[np.int64] = faiss.vector_to_array(self._index.id_map)
+        return array
+
+    def add(self, ids: npt.NDArray[np.int64], vectors: Vectors) -> None:
+        """Index more ``vectors`` (rows) under ``ids``, which must be new."""
+        self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), ids)
+
+    def remove(self, ids: npt.NDArray[np.int64]) -> None:
+        """Take vectors out."""
+        import faiss
+
+        self._index.remove_ids(faiss.IDSelectorBatch(ids))
+
+    def save(self, path: Path, state: State) -> None:
+        """Write the index, and then the record of its state and checksum beside it.
 
         Raises OSError if the folder cannot be written.
         """
         import faiss
 
-        data = faiss.serialize_index(self._index).tobytes()
-        record = {"generation": generation, "sha256": hashlib.sha256(data).hexdigest()}
+        data = faiss.serialize_index(self._index).data
+        record = {**state._asdict(), "sha256": hashlib.sha256(data).hexdigest()}
         _replace(path, data)
         _replace(_record_of(path), json.dumps(record).encode())
 
     @classmethod
-    def load(cls, path: Path, generation: int) -> VectorIndex | None:
-        """Return the saved index, or None where it is missing, damaged or of another generation."""
+    def load(cls, path: Path) -> tuple[State, VectorIndex] | None:
+        """Return the saved index with the state it is of, or None where it is missing or damaged."""
         import faiss
 
         try:
-            record = json.loads(_record_of(path).read_bytes())
-            data = path.read_bytes()
-            current = record["generation"] == generation
-            whole = record["sha256"] == hashlib.sha256(data).hexdigest()
-        except (OSError, ValueError, KeyError, TypeError):
+            state, sha256 = _read_record(path)
+            data = np.fromfile(path, dtype=np.uint8)
+        except _UNREADABLE:
             return None
-        if not (current and whole):
-            return None
-        return cls(faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)))
+        whole = sha256 == hashlib.sha256(data.data).hexdigest()
+        return (state, cls(faiss.deserialize_index(data))) if whole else None
+
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+
+
+def saved_state(path: Path) -> State | None:
+    """Return the state that the index saved at ``path`` is of, or None where there is none."""
+    try:
+        return _read_record(path)[0]
+    except _UNREADABLE:
+        return None
+
+
+def _read_record(path: Path) -> tuple[State, str]:
+    record = json.loads(_record_of(path).read_bytes())
+    return State(int(record["generation"]), int(record["next_chunk"])), str(record["sha256"])
 
 
 def _among(ids: npt.NDArray[np.int64]) -> Any:
@@ -85,7 +118,13 @@ def _record_of(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _replace(path: Path, data: bytes) -> None:
-    scratch = path.with_name(f"{path.name}.new")
-    scratch.write_bytes(data)
-    scratch.replace(path)
+def _replace(path: Path, data: bytes | memoryview) -> None:
+    """Write a file whole: in a file of this process's own first, since two may do so at once."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as scratch:
+        try:
+            scratch.write(data)
+            scratch.close()
+            Path(scratch.name).replace(path)
+        except BaseException:
+            Path(scratch.name).unlink(missing_ok=True)
+            raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterable
@@ -41,6 +42,31 @@ def remove_words(database: sqlite3.Connection, chunk_ids: Iterable[int]) -> None
     database.executemany("DELETE FROM words WHERE rowid = ?", ((chunk_id,) for chunk_id in chunk_ids))
 
 
+def words_damaged(error: BaseException | None) -> bool:
+    """Whether an error of a search tells that the full-text index is missing or damaged."""
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_ERROR", "SQLITE_CORRUPT"))
+
+
+def check_words(database: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError if the full-text index is damaged; reads all of it."""
+    database.execute("INSERT INTO words(words) VALUES ('integrity-check')")
+
+
+def rebuild_words(database: sqlite3.Connection) -> None:
+    """Make the index anew from the chunks, inside the caller's transaction."""
+    database.execute("PRAGMA writable_schema = ON")  # a damaged virtual table cannot be dropped otherwise
+    database.execute("DELETE FROM sqlite_master WHERE name = 'words'")
+    database.execute("PRAGMA writable_schema = RESET")
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'words\\_%' ESCAPE '\\'"
+    for (name,) in database.execute(tables).fetchall():
+        database.execute(f'DROP TABLE "{name}"')
+    database.execute(SCHEMA)
+    database.execute(
+        'INSERT INTO words(rowid, title, heading, text) SELECT chunks.id, title, heading, substr(text, start + 1, "end" - start)'
+        " FROM chunks JOIN articles ON articles.id = article_id"
+    )
+
+
 def search_words(
     database: sqlite3.Connection, question: str, k: int, article_ids: tuple[str, ...]
 ) -> list[Hit]:
@@ -49,10 +75,11 @@ def search_words(
     if not terms:
         return []
     match = " OR ".join('"' + term.replace('"', "") + '"' for term in terms)
-    only = f"AND chunks.article_id IN ({','.join('?' * len(article_ids))})" if article_ids else ""
+    only = "AND chunks.article_id IN (SELECT value FROM json_each(?))" if article_ids else ""
+    among = (json.dumps(article_ids),) if article_ids else ()
     rows = database.execute(
         f"SELECT words.rowid, -bm25(words, {_WEIGHTS}) AS score FROM words "
         f"JOIN chunks ON chunks.id = words.rowid WHERE words MATCH ? {only} ORDER BY score DESC, words.rowid LIMIT ?",
-        (match, *article_ids, k),
+        (match, *among, k),
     )
     return [Hit(chunk_id, score) for chunk_id, score in rows]

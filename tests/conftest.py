@@ -36,16 +36,24 @@ def assistant(folder):
 def rag():
     """Run the installed command; returns the finished process.
 
-    With ``bound``, root too is bound by file permissions.
+    With ``bound``, root too is bound by file permissions; ``before`` is called in the new process.
     """
 
-    def run(*arguments, library, stdin="", bound=False, **environment):
+    def run(*arguments, library, stdin="", bound=False, before=None, cwd=None, **environment):
         command = [str(Path(sys.executable).parent / "rag"), *map(str, arguments)]
         if bound and os.geteuid() == 0:
             command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
         environment = {**os.environ, "RAG_LIBRARY": str(library), **environment}
         return subprocess.run(
-            command, check=False, input=stdin, capture_output=True, text=True, env=environment, timeout=120
+            command,
+            check=False,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=120,
+            cwd=cwd,
+            preexec_fn=before,
         )
 
     return run

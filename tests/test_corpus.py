@@ -57,7 +57,7 @@ bottom of page"""
 
 
 def test_plain_text_loses_residue_and_keeps_what_follows_its_faq():
-    article = parse_article(PLAIN, Path("bridge.txt"), markdown=False)
+    article = parse_article(PLAIN.encode(), Path("bridge.txt"))
     assert article.title == "A New Bridge"
     assert [faq.question for faq in article.faqs] == ["Who paid for it?", "When did it open?"]
     assert "everyone at all hours" in article.text
@@ -66,7 +66,7 @@ def test_plain_text_loses_residue_and_keeps_what_follows_its_faq():
 
 def test_markdown_marks_go_and_words_stay():
     text = "# T\n\nA **bold** [link](http://x.example) and `code`.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n## FAQ\n\n**Why?**\n\nBecause.\n"
-    article = parse_article(text, HERE, markdown=True)
+    article = parse_article(text.encode(), HERE)
     assert "A bold link and code." in article.text and "1 | 2" in article.text
     assert article.faqs[0].question == "Why?" and "Because" not in article.text
 
@@ -86,10 +86,10 @@ def test_unreadable_files_are_explained(tmp_path, name, data, message):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(max_size=400), st.booleans())
-def test_any_text_is_read_or_refused(text, markdown):
+@given(st.text(max_size=400), st.sampled_from([".md", ".txt", ".html"]))
+def test_any_text_is_read_or_refused(text, suffix):
     try:
-        article = parse_article(text, HERE, markdown=markdown)
+        article = parse_article(text.encode(), Path(f"note{suffix}"))
     except ArticleError:
         return
     assert all(0 <= s.start < s.end <= len(article.text) for s in article.sections)

@@ -4,13 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from corpus.errors import LibraryError
 from corpus.readers import bundled_articles, parse_article, read_articles
 from index.chunk import CHUNK_PIECES, chunk_article
-from index.embed import MOST_PIECES, ChunkEmbedder, QuestionEncoder, count_pieces
+from index.embed import MOST_PIECES, QuestionEncoder, count_pieces
 from index.library import Library, embedding_text
 from index.sentences import split_sentences
 from index.words import terms_of
@@ -31,7 +30,7 @@ def test_sentences_end_where_they_end():
 
 @pytest.mark.parametrize("body", ["word " * 2000, "x" * 5000, "漢字" * 900, "One. " * 900])
 def test_no_chunk_is_longer_than_the_embedder_reads(body):
-    article = parse_article(f"# {'Long title ' * 40}\n\n{body}", Path("long.md"), markdown=True)
+    article = parse_article(f"# {'Long title ' * 40}\n\n{body}".encode(), Path("long.md"))
     chunks = chunk_article(article, count_pieces)
     assert all(article.text[c.start : c.end] == c.text for c in chunks)
     assert max(count_pieces([c.text for c in chunks])) <= CHUNK_PIECES
@@ -43,23 +42,6 @@ def test_bundled_chunks_end_at_sentences():
     for article in read_articles(bundled_articles()):
         ends = {span.end for s in article.sections for span in split_sentences(article.text, s.start, s.end)}
         assert {chunk.end for chunk in chunk_article(article, count_pieces)} <= ends
-
-
-def test_question_encoder_equals_sentence_transformers():
-    texts = [
-        "How much?",
-        "",
-        "naïve café",
-        "日本語のテキスト",
-        "def f(x): return x[0]",
-        "word " * 600,
-        "[CLS] [SEP]",
-    ]
-    texts += [
-        chunk.text for a in read_articles(bundled_articles()) for chunk in chunk_article(a, count_pieces)
-    ][:40]
-    expected = np.concatenate(list(ChunkEmbedder().encode(texts)))
-    assert (QuestionEncoder().encode(texts) * expected).sum(axis=1).min() > 0.9999
 
 
 def test_every_word_of_a_long_text_is_a_term():
@@ -81,7 +63,7 @@ def test_unchanged_costs_nothing_changed_replaces_removed_goes(tmp_path):
         assert library.add(note(tmp_path, "Dogs bark at night."), QUIET).changed == ("note",)
         assert library.search_words("cats", 5) == []
         assert len(library.search_words("barking dogs", 5)) == 1
-        library.remove(["note"])
+        library.remove(["note"], QUIET)
         assert library.search_words("dogs", 5) == [] and library.listings() == []
 
 

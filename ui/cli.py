@@ -14,24 +14,13 @@ from typing import TYPE_CHECKING
 from corpus.errors import RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
+from ui.progress import say, show_progress
 
 if TYPE_CHECKING:
+    from index.intake import Taken
     from rag.assistant import Assistant
 
 ABSTAINED = 3
-
-
-def say(line: str) -> None:
-    """Print a line that is not a result."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def show_progress(stage: str, done: int, total: int) -> None:
-    """Redraw one line of progress, on a terminal only."""
-    if sys.stderr.isatty():
-        print(
-            f"\r\033[K{stage} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True
-        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,8 +41,19 @@ def _parser() -> argparse.ArgumentParser:
             "--top-k", metavar="N", type=_top_k, default=5, help="passages to read (1 to 20)"
         )
         command.add_argument("--quotes", action="store_true", help="answer in quotations alone")
-    add = _command(commands, "add", "add articles: .md and .txt files, or folders of them", _add)
-    add.add_argument("path", metavar="PATH", nargs="*", type=Path)
+    add = _command(
+        commands, "add", "add articles: files, folders, patterns, web pages, feeds, sitemaps", _add
+    )
+    add.add_argument("place", metavar="PATH|URL", nargs="*")
+    add.add_argument(
+        "--sync", action="store_true", help="mirror the one folder: also remove what is gone from it"
+    )
+    add.add_argument(
+        "--watch", action="store_true", help="mirror the one folder now and after each change in it"
+    )
+    add.add_argument(
+        "--allow-private", action="store_true", help="also fetch from this machine and its network"
+    )
     add.add_argument("--rebuild", action="store_true", help="embed the stored articles again")
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
     page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
@@ -160,20 +160,36 @@ def _chat(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    from corpus.readers import read_articles
+    from index.intake import add_places, sync_folder, watch_folder
 
-    if not options.path and not options.rebuild:
+    if not options.place and not options.rebuild:
         raise UsageError("nothing to add; name a file or a folder, as in: rag add notes/")
+    if (options.sync or options.watch) and len(options.place) != 1:
+        raise UsageError("--sync and --watch mirror one folder; name it, as in: rag add --sync notes/")
+    failed = 0
     with _open(options) as library:
         if options.rebuild:
             print(f"rebuilt {library.rebuild(show_progress)}")
-        if options.path:
-            articles = [article for path in options.path for article in read_articles(path)]
-            added = library.add(articles, show_progress)
-            for word in ("new", "changed", "unchanged"):
-                for article_id in getattr(added, word):
-                    print(f"{word} {article_id}")
-    return 0
+        if options.watch:
+            for taken in watch_folder(library, Path(options.place[0]), show_progress):
+                _report(taken)
+        elif options.sync:
+            failed = _report(sync_folder(library, Path(options.place[0]), show_progress))
+        elif options.place:
+            private = options.allow_private
+            failed = _report(add_places(library, options.place, show_progress, allow_private=private))
+    return 1 if failed else 0
+
+
+def _report(taken: Taken) -> int:
+    """Print what happened to each article; return how many could not be read."""
+    done = {**dataclasses.asdict(taken.added), "removed": taken.removed}
+    for word, article_ids in done.items():
+        for article_id in article_ids:
+            print(f"{word} {article_id}", flush=True)
+    for failure in taken.failures:
+        say(f"rag: {failure}")
+    return len(taken.failures)
 
 
 def _ui(options: argparse.Namespace) -> int:
@@ -217,7 +233,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     with _open(options) as library:
-        library.remove(options.id)
+        library.remove(options.id, show_progress)
     for article_id in options.id:
         print(f"removed {article_id}")
     return 0

@@ -41,6 +41,7 @@ def _try(name: str, check: Callable[[], str]) -> Finding:
 def _library(folder: Path) -> str:
     with Library(folder) as library:
         library.check_make()
+        library.check_words()
         return f"{len(library)} articles in {folder}"
 
 

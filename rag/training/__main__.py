@@ -200,7 +200,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
         titles = {Path(folder) / f"{number}.md": title for number, title in enumerate(texts)}
-        articles = [parse_article(f"# {t}\n\n{texts[t]}", path, markdown=True) for path, t in titles.items()]
+        articles = [parse_article(f"# {t}\n\n{texts[t]}".encode(), path) for path, t in titles.items()]
         library.add(articles, _show_progress)
         sources = library.sources(listing.id for listing in library.listings())
         ids = {titles[Path(source)]: article_id for article_id, source in sources.items()}

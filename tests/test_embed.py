@@ -1,0 +1,101 @@
+import functools
+
+import numpy as np
+import pytest
+
+from corpus.readers import bundled_articles, read_articles
+from index import embed
+from index.chunk import chunk_article
+from index.embed import ChunkEmbedder, QuestionEncoder, chunk_vectors, count_pieces, has_fast_bfloat16
+from index.library import embedding_text
+
+ODD = [
+    "How much?",
+    "",
+    "a",
+    "\n\t ",
+    "!!! ... ???",
+    "naïve café",
+    "日本語のテキスト",
+    "漢字" * 900,
+    "Привет, мир! שלום עולם",
+    "🙂🙃 👩‍👩‍👧",
+    "def f(x): return x[0]",
+    "SELECT name FROM t WHERE a <> 'b'; -- " * 20,
+    "word " * 600,
+    "x" * 3000,
+    "0 " * 300,
+    "[CLS] [SEP]",
+]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    chunks = [chunk for a in read_articles(bundled_articles()) for chunk in chunk_article(a, count_pieces)]
+    return ODD + [embedding_text(chunk) for chunk in chunks[:40]]
+
+
+@pytest.fixture(scope="module")
+def expected(texts):
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(embed.verified_embedder()), device="cpu", local_files_only=True)
+    return model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """chunk_vectors as in a process that has loaded no embedder of chunks yet."""
+    monkeypatch.setattr(embed, "_chunk_embedder", functools.cache(ChunkEmbedder))
+
+
+def cosines(batches, expected):
+    vectors = np.concatenate(list(batches))
+    assert vectors.dtype == np.float32 and vectors.shape == expected.shape
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    return (vectors * expected).sum(axis=1)
+
+
+def test_question_encoder_equals_sentence_transformers(texts, expected):
+    assert cosines([QuestionEncoder().encode(texts)], expected).min() > 0.9999
+
+
+def test_chunk_embedder_is_as_good_as_float32(texts, expected):
+    embedder = ChunkEmbedder()
+    assert embedder.bfloat16 == has_fast_bfloat16()
+    assert cosines(embedder.encode(texts), expected).min() > 0.999
+
+
+@pytest.mark.parametrize(("bfloat16", "least"), [(True, 0.999), (False, 0.99999)])
+def test_either_precision_can_be_chosen(texts, expected, bfloat16, least):
+    if bfloat16 and not has_fast_bfloat16():
+        pytest.skip("bfloat16 takes minutes here")
+    assert cosines(ChunkEmbedder(bfloat16).encode(texts), expected).min() > least
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "avx512_bf16"])
+def test_bfloat16_needs_amx(monkeypatch, name):
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True}, raising=False)
+    assert not has_fast_bfloat16()
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not has_fast_bfloat16()
+
+
+def test_few_chunks_load_no_sentence_transformers(fresh, texts, expected):
+    assert cosines(chunk_vectors(texts), expected).min() > 0.999
+    assert embed._chunk_embedder.cache_info().currsize == 0
+
+
+def test_many_chunks_load_it_once_and_few_after_them_use_it(fresh, monkeypatch, texts, expected):
+    monkeypatch.setattr(embed, "_FEW", len(texts) - 1)
+    assert cosines(chunk_vectors(texts), expected).min() > 0.999
+    monkeypatch.setattr(embed, "QuestionEncoder", None)
+    assert cosines(chunk_vectors(texts[:5]), expected[:5]).min() > 0.999
+    assert embed._chunk_embedder.cache_info().misses == 1
+
+
+def test_no_chunks_load_nothing(fresh):
+    assert list(chunk_vectors([])) == []
+    assert embed._chunk_embedder.cache_info().currsize == 0

@@ -1,0 +1,39 @@
+"""What is not a result goes to standard error: lines, and on a terminal a bar with rate and time left."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_bar: Any = None
+
+
+def say(line: str) -> None:
+    """Print a line that is not a result."""
+    _close()
+    print(line, file=sys.stderr, flush=True)
+
+
+def show_progress(stage: str, done: int, total: int) -> None:
+    """Show how far ``stage`` is, on a terminal only; a stage without a total is said once, anywhere."""
+    global _bar  # noqa: PLW0603 - one standard error, one bar
+    if not total:
+        say(f"{stage[:1].upper()}{stage[1:]}...")
+    elif sys.stderr.isatty():
+        from tqdm import tqdm
+
+        if _bar is None or _bar.desc != f"{stage}: ":
+            _close()
+            unit = f" {stage.rsplit(maxsplit=1)[-1]}"
+            _bar = tqdm(initial=done, total=total, desc=stage, unit=unit, file=sys.stderr, leave=False)
+        _bar.total = total  # an estimate, as long as not all is read
+        _bar.update(done - _bar.n)
+        if done >= total:
+            _close()
+
+
+def _close() -> None:
+    global _bar  # noqa: PLW0603
+    if _bar is not None:
+        _bar.close()
+        _bar = None
