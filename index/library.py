@@ -131,6 +131,10 @@ class Library:
     def __len__(self) -> int:
         return int(self._database.rows("SELECT count(*) FROM articles")[0][0])
 
+    def chunk_count(self) -> int:
+        """Return how many chunks all articles have."""
+        return int(self._database.rows("SELECT count(*) FROM chunks")[0][0])
+
     def listings(self) -> list[Listing]:
         """Return a line per article, by id."""
         rows = self._database.rows(

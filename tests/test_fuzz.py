@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from samples import MAKERS, archive
 
 from corpus.errors import ArticleError
 from corpus.readers import bundled_articles, parse_article
+from evals.bench.samples import MAKERS, archive
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "1500"))
 """Inputs of all kinds together."""

@@ -3,11 +3,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from samples import CONTAINER, MAKERS, archive, as_docx, as_epub
 
 from corpus.errors import ArticleError
 from corpus.isolate import IsolatedReader
 from corpus.readers import find_files, parse_article
+from evals.bench.samples import CONTAINER, MAKERS, archive, as_docx, as_epub
 
 SOURCES = Path(__file__).parents[2] / "shared" / "articles"
 TITLE = "The Ost Bridge"

@@ -1,6 +1,8 @@
 import json
-import shlex
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,15 +107,18 @@ def test_a_corrupted_model_and_a_damaged_library(rag, folder, tmp_path):
     assert done.returncode == 1 and "move library.sqlite away" in one_line(done)
 
 
-def test_the_readme_shows_real_output(rag, folder):
-    shown = (Path(__file__).parents[1] / "README.md").read_text()
-    block = next(block for block in shown.split("```\n") if block.startswith("$ rag"))
-    for example in block.strip().removeprefix("$ ").split("\n$ "):
+README = (Path(__file__).parents[1] / "README.md").read_text()
+SESSIONS = [block for block in README.split("```\n") if block.startswith("$ ")]
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=range(len(SESSIONS)))
+def test_the_readme_shows_real_output(session, folder, tmp_path):
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, "RAG_LIBRARY": str(folder), "PATH": f"{programs}:{os.environ['PATH']}"}
+    for example in session.strip().removeprefix("$ ").split("\n$ "):
         command, _, output = example.partition("\n")
-        words = shlex.split(command.partition(";")[0])
-        done = rag(*words[1:], library=folder)
-        status = f"\n{done.returncode}" if ";" in command else ""
-        assert done.stdout.strip() + status == output.strip()
+        shell = {"shell": True, "cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+        assert subprocess.run(command, check=False, **shell).stdout.strip() == output.strip()
 
 
 def test_removing_what_is_not_there(rag, folder):

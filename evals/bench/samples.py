@@ -1,24 +1,32 @@
-"""Files of each kind, made for the tests and benchmarks from titled sections of text."""
+"""Files of each kind, made for the tests and benchmarks from a title and headed texts."""
+
+from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from html import escape
 
+Sections = list[tuple[str, str]]
+"""Headings, each with its text; an empty line parts paragraphs."""
 CONTAINER = (
     '<?xml version="1.0"?><container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
     '<rootfile full-path="OPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
 )
 
 
-def as_markdown(title, sections):
+def as_markdown(title: str, sections: Sections) -> bytes:
+    """Return a Markdown file."""
     return "\n\n".join([f"# {title}", *(f"## {h}\n\n{t}" for h, t in sections)]).encode()
 
 
-def as_text(title, sections):
+def as_text(title: str, sections: Sections) -> bytes:
+    """Return a plain-text file."""
     return "\n".join([title, *(f"{h}\n{t}" for h, t in sections)]).encode()
 
 
-def as_html(title, sections):
+def as_html(title: str, sections: Sections) -> bytes:
+    """Return a web page."""
     body = "".join(
         f"<h2>{escape(h)}</h2>" + "".join(f"<p>{escape(p)}</p>" for p in t.split("\n\n")) for h, t in sections
     )
@@ -28,7 +36,8 @@ def as_html(title, sections):
     ).encode()
 
 
-def as_docx(title, sections):
+def as_docx(title: str, sections: Sections) -> bytes:
+    """Return a Word document."""
     from docx import Document
 
     document = Document()
@@ -44,7 +53,8 @@ def as_docx(title, sections):
     return out.getvalue()
 
 
-def archive(files):
+def archive(files: dict[str, str | bytes]) -> bytes:
+    """Return a zip file of these files."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
         for name, data in files.items():
@@ -52,7 +62,8 @@ def archive(files):
     return out.getvalue()
 
 
-def as_epub(title, sections):
+def as_epub(title: str, sections: Sections) -> bytes:
+    """Return a book with a chapter for each section."""
     chapters = {
         f"c{n}.xhtml": as_html(h, [(h, t)]).replace(b"<aside>Buy a boat!</aside>", b"")
         for n, (h, t) in enumerate(sections)
@@ -76,7 +87,8 @@ def as_epub(title, sections):
     )
 
 
-def as_pdf(title, sections):
+def as_pdf(title: str, sections: Sections) -> bytes:
+    """Return a PDF, its content not compressed."""
     from reportlab.lib.styles import getSampleStyleSheet
     from reportlab.platypus import Paragraph, SimpleDocTemplate
 
@@ -90,7 +102,7 @@ def as_pdf(title, sections):
     return out.getvalue()
 
 
-MAKERS = {
+MAKERS: dict[str, Callable[[str, Sections], bytes]] = {
     ".md": as_markdown,
     ".txt": as_text,
     ".html": as_html,
