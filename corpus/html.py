@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,7 @@ _SKIPPED = frozenset(
 _BOLD = frozenset({"b", "strong"})
 _BESIDES = "//nav|//aside|//footer|//form|//header[not(.//h1)]"
 _MAIN = "//article|//main|//*[@role='main']"
+_SITE = re.compile(r"\s+[|–—·»-]\s+")
 _LEAST_SHARE = 0.6  # of the words in a page's only <article> or <main>, that the main text must have kept
 
 
@@ -44,17 +46,26 @@ def read_page(text: str, name: str, url: str = "") -> Document:
         "//*[self::h1 or self::h2 or self::h3 or self::h4 or self::h5 or self::h6]//button"
     ):
         button.tag = "span"  # an accordion's question; buttons elsewhere are controls
+    named = clean(root.findtext(".//title") or "")
+    tops = [_text(heading) for heading in root.xpath("//main//h1|//article//h1")]
     blocks, found = _main_text(root, url)
+    headings = tops + [block.text for block in blocks if block.level in (1, 2)][:3]
     if found is None:
-        return Document(tuple(blocks), faqs, title=clean(root.findtext(".//title") or ""))
+        return Document(tuple(blocks), faqs, title=_title(headings, named, ""))
     return Document(
         tuple(blocks),
         faqs,
-        title=clean(found.title or ""),
+        title=_title(headings, named, clean(found.title or "")),
         author=clean(found.author or ""),
         date=found.date or "",
         url=_web_address(found.url),
     )
+
+
+def _title(headings: list[str], named: str, found: str) -> str:
+    """The first heading that the page's <title> names as well; else that <title>, or else the first heading."""
+    own = [heading for heading in headings if heading and heading.casefold() in named.casefold()]
+    return (own or [_SITE.split(named)[0]])[0] or next(filter(None, headings), found)
 
 
 def _parse(text: str, name: str) -> Any:

@@ -79,6 +79,21 @@ def test_a_web_page_gives_its_main_text_and_what_it_says_of_itself():
         assert residue not in article.text
 
 
+@pytest.mark.parametrize(
+    ("named", "heading", "title"),
+    [
+        ("Data types - The Ost Book", "<h2>Data types</h2>", "Data types"),
+        ("Types of data", "<h1>Data types</h1>", "Types of data"),
+        ("Data types | The Ost Book", "", "Data types"),
+        ("", "<h1>Data types</h1>", "Data types"),
+    ],
+)
+def test_the_title_is_that_of_the_text(named, heading, title):
+    text = "There are numbers, texts and lists of them; each is told from the others when it is read."
+    page = f"<html><head><title>{named}</title></head><body><div><h2>Keyboard shortcuts</h2><p>Press S.</p></div><main>{heading}<p>{text}</p></main></body></html>"
+    assert parse(page, ".html").title == title
+
+
 def test_front_matter_is_metadata():
     article = parse(
         '---\ntitle: "A: B"\nauthor: Ann Lee\ndate: 2026-04-09\nurl: https://x.example/\n---\nText here.',
