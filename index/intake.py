@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from corpus.article import Article
 from corpus.errors import ArticleError
-from corpus.feeds import listed_links
+from corpus.feeds import MOST_LINKS, listed_links
 from corpus.fetch import Page, fetch, is_url
 from corpus.isolate import IsolatedReader
 from corpus.readers import SUFFIXES, digest_of, files_below, find_files, make_article, read_bytes
@@ -24,7 +24,6 @@ _SUFFIX_OF_TYPE = {
     "application/epub+zip": ".epub",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
 }
-_MOST_SITEMAPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,10 @@ def add_places(
     Raises ArticleError if a place leads to nothing; one unreadable article among several is a failure in
     what is returned, and the others are added.
     """
-    sources = [source for place in places for source in _sources(place, allow_private)]
-    return _take(library, sources, progress, allow_private)
+    failures: list[str] = []
+    sources = [source for place in places for source in _sources(place, allow_private, failures)]
+    taken = _take(library, sources, progress, allow_private)
+    return replace(taken, failures=(*failures, *taken.failures))
 
 
 def sync_folder(library: Library, folder: Path, progress: Progress) -> Taken:
@@ -149,22 +150,25 @@ def _of_page(page: Page) -> tuple[str, str]:
     return path.stem or address.hostname or "page", suffix or ".html"
 
 
-def _sources(place: str, allow_private: bool) -> list[_Source]:
+def _sources(place: str, allow_private: bool, failures: list[str]) -> list[_Source]:
     if not is_url(place):
         return [_Source(str(path)) for path in find_files(Path(place))]
     page = fetch(place, allow_private=allow_private)
-    return _listed(page, lambda url: fetch(url, allow_private=allow_private)) or [_Source(place, page)]
-
-
-def _listed(page: Page, get: Callable[[str], Page]) -> list[_Source]:
-    """Return what a feed or a sitemap lists, the sitemaps of an index included; nothing for a page."""
     links = listed_links(page)
     if links is None:
-        return []
+        return [_Source(place, page)]
     found = list(links.articles)
-    for url in links.sitemaps[:_MOST_SITEMAPS]:
-        nested = listed_links(get(url))
-        found.extend(nested.articles if nested else [])
+    for url in links.sitemaps:
+        try:
+            nested = listed_links(fetch(url, allow_private=allow_private))
+        except ArticleError as error:
+            failures.append(str(error))
+        else:
+            found.extend(nested.articles if nested else ())
+        if len(found) >= MOST_LINKS:
+            break
     if not found:
-        raise ArticleError(f"{page.url}: lists no articles; name their addresses themselves")
-    return [_Source(url) for url in dict.fromkeys(found)]
+        raise ArticleError(f"{place}: lists no articles; name their addresses themselves")
+    if len(found) >= MOST_LINKS:
+        failures.append(f"{place}: only the first {MOST_LINKS:,} of its addresses are taken; name the others")
+    return [_Source(url) for url in dict.fromkeys(found[:MOST_LINKS])]

@@ -13,7 +13,7 @@ from corpus.errors import ArticleError
 from corpus.readers import bundled_articles, parse_article
 from evals.bench.samples import MAKERS, archive
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "1500"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "20000"))
 """Inputs of all kinds together."""
 SEED = os.environ.get("FUZZ_SEED", "0")
 SHARE = {".md": 5, ".txt": 5, ".html": 5, ".pdf": 2, ".epub": 2, ".docx": 1}

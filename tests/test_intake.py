@@ -1,4 +1,8 @@
 import http.server
+import os
+import pty
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -6,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import index.embed
+import index.library
 from corpus.errors import ArticleError
 from corpus.isolate import IsolatedReader
 from index.embed import QuestionEncoder
@@ -96,6 +101,41 @@ def test_one_unreadable_file_does_not_keep_out_the_others(library, notes, rag):
     )
     done = rag("add", notes, library=library.folder)
     assert done.returncode == 1 and done.stdout.count("unchanged") == 3 and done.stderr.count("rag: ") == 1
+
+
+def test_an_interrupted_add_goes_on_where_it_was(library, notes, embedded, monkeypatch):
+    monkeypatch.setattr(index.library, "WINDOW", 1)
+    real = IsolatedReader.read
+
+    def read(self, data, suffix, name, charset=""):
+        if name.endswith("c.md"):
+            raise KeyboardInterrupt
+        return real(self, data, suffix, name, charset)
+
+    monkeypatch.setattr(IsolatedReader, "read", read)
+    with pytest.raises(KeyboardInterrupt):
+        add_places(library, [str(notes)], QUIET)
+    assert [listing.id for listing in library.listings()] == ["a", "b"] and len(embedded) == 2
+    monkeypatch.setattr(IsolatedReader, "read", real)
+    added = add_places(library, [str(notes)], QUIET).added
+    assert (added.unchanged, added.new) == (("a", "b"), ("c",)) and len(embedded) == 3
+
+
+def test_a_terminal_shows_rate_and_time_left(notes, tmp_path):
+    ours, theirs = pty.openpty()
+    command = [
+        str(Path(sys.executable).parent / "rag"),
+        "--library",
+        str(tmp_path / "library"),
+        "add",
+        str(notes),
+    ]
+    subprocess.run(command, stderr=theirs, stdout=subprocess.DEVNULL, check=True)
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "embedding chunks" in shown and "/3 [" in shown and "chunks/s]" in shown
 
 
 def test_a_mirrored_folder(library, notes, tmp_path):

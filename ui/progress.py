@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any
 
@@ -22,10 +23,14 @@ def show_progress(stage: str, done: int, total: int) -> None:
     elif sys.stderr.isatty():
         from tqdm import tqdm
 
-        if _bar is None or _bar.desc != f"{stage}: ":
+        if _bar is None or _bar.desc != stage:
             _close()
             unit = f" {stage.rsplit(maxsplit=1)[-1]}"
-            _bar = tqdm(initial=done, total=total, desc=stage, unit=unit, file=sys.stderr, leave=False)
+            columns, rows = shutil.get_terminal_size()  # 80 by 24 where the terminal does not tell
+            size = {"ncols": columns, "nrows": rows}
+            _bar = tqdm(
+                initial=done, total=total, desc=stage, unit=unit, file=sys.stderr, leave=False, **size
+            )
         _bar.total = total  # an estimate, as long as not all is read
         _bar.update(done - _bar.n)
         if done >= total:
