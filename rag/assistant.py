@@ -186,11 +186,18 @@ def _best_quotes(evidence: list[Evidence]) -> list[Evidence]:
     best = evidence[:1]
     for candidate in evidence[1:]:
         near = candidate.score >= best[0].score - _CLOSE and candidate.confidence >= least_confidence()
-        if near and not any(supports(e.quote.text, candidate.quote.text) for e in best):
+        if near and not any(_repeats(candidate, chosen) for chosen in best):
             best.append(candidate)
         if len(best) == _MOST_SENTENCES:
             break
     return best
+
+
+def _repeats(candidate: Evidence, chosen: Evidence) -> bool:
+    """Whether a quote says what another one says, or shares characters with it."""
+    one, other = candidate.quote, chosen.quote
+    overlaps = one.start < other.end and other.start < one.end and candidate.passage == chosen.passage
+    return overlaps or supports(other.text, one.text)
 
 
 def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:

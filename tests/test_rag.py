@@ -6,9 +6,10 @@ import pytest
 from corpus.errors import ModelError, UsageError
 from corpus.readers import read_articles
 from index.library import Library
-from rag.assistant import Assistant
+from rag.answer import Quote
+from rag.assistant import Assistant, _best_quotes
 from rag.check import split_markers, supports
-from rag.evidence import _statements
+from rag.evidence import Evidence, _statements
 from rag.followup import stand_alone
 from rag.generate import Generator
 from rag.models import find_model
@@ -61,6 +62,15 @@ def test_a_sentence_that_announces_a_list_brings_its_items():
         *statements[1:],
     ]
     assert statements[1:] == ["Instant mode is fast.", "Thinking mode reasons."]
+
+
+def test_an_announced_list_and_an_item_of_it_are_not_both_quoted():
+    whole = Quote(10, 90, "Three things changed: the price rose, the weights closed, and the licence went.")
+    item = Quote(32, 46, "the price rose")
+    best = _best_quotes(
+        [Evidence(1, item, 3.0, 0.9), Evidence(1, whole, 2.9, 0.9), Evidence(2, whole, 2.8, 0.9)]
+    )
+    assert [evidence.passage for evidence in best] == [1, 2]
 
 
 def test_markers_are_split_off():
