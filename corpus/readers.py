@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from corpus.archives import read_docx, read_epub
@@ -34,14 +35,7 @@ def _read_text(text: str, name: str) -> Document:
 
 def _read_html(text: str, name: str) -> Document:
     document = read_page(text, name)
-    return Document(
-        tuple(without_residue(document.blocks)),
-        document.faqs,
-        document.title,
-        document.author,
-        document.date,
-        document.url,
-    )
+    return replace(document, blocks=tuple(without_residue(document.blocks)))
 
 
 _OF_TEXT: dict[str, Callable[[str, str], Document]] = {

@@ -124,6 +124,12 @@ def test_what_people_notice_is_cleaned():
     )
 
 
+def test_a_title_that_stands_twice_is_kept_once():
+    text = f"{TITLE}\nShare this post\nFacebook\nLinkedIn\n{TITLE}\nIt is long, and it is not wide at all.\nback to top\n"
+    article = parse(text, ".txt")
+    assert (article.title, article.text) == (TITLE, "It is long, and it is not wide at all.")
+
+
 HOSTILE = {
     "not a zip": (b"PK\x03\x04 no", ".docx", "damaged"),
     "empty zip": (archive({}), ".epub", "damaged"),

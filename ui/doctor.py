@@ -23,7 +23,15 @@ class Finding(NamedTuple):
 
 def examine(folder: Path) -> Iterator[Finding]:
     """Yield a finding per part, in the order in which an answer needs them."""
-    for package in ("faiss", "llama_cpp", "sentence_transformers", "gradio"):
+    for package in (
+        "faiss",
+        "llama_cpp",
+        "sentence_transformers",
+        "gradio",
+        "trafilatura",
+        "mammoth",
+        "pypdfium2",
+    ):
         found = importlib.util.find_spec(package) is not None
         yield Finding(f"package {package}", found, "installed" if found else "missing; install faqtual again")
     yield _try("library", lambda: _library(folder))
