@@ -245,16 +245,24 @@ class Library:
 
     def _current_vectors(self, state: State) -> VectorIndex:
         """Bring the index at hand, or else the saved one, to ``state``."""
-        path = self.folder / "vectors.faiss"
-        had = self._vectors or VectorIndex.load(path)
+        had = self._vectors or VectorIndex.load(self.folder / "vectors.faiss")
         if had is not None and had[0] == state:
             return had[1]
         index = self._caught_up(*had) if had is not None and had[0].next_chunk <= state.next_chunk else None
         if index is None:
             index = self._built()
-            with contextlib.suppress(OSError):  # a folder that is only read keeps none
-                index.save(path, state)
+            self._save(index, state)
         return index
+
+    def _save(self, index: VectorIndex, state: State) -> None:
+        """Keep the index for the next process, unless another one writes or the folder may only be read."""
+        from filelock import FileLock, Timeout
+
+        with (
+            contextlib.suppress(OSError, Timeout),
+            FileLock(self.folder / "writer.lock", timeout=0, is_singleton=False),
+        ):
+            index.save(self.folder / "vectors.faiss", state)
 
     def _caught_up(self, had: State, index: VectorIndex) -> VectorIndex | None:
         """Take out and add what changed since; None if so much did that the index is better made anew."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,16 +65,21 @@ class VectorIndex:
         self._index.remove_ids(faiss.IDSelectorBatch(ids))
 
     def save(self, path: Path, state: State) -> None:
-        """Write the index, and then the record of its state and checksum beside it.
+        """Write the index, and then the record of its state and checksum beside it; one process at a time.
 
         Raises OSError if the folder cannot be written.
         """
         import faiss
 
-        data = faiss.serialize_index(self._index).data
-        record = {**state._asdict(), "sha256": hashlib.sha256(data).hexdigest()}
-        _replace(path, data)
-        _replace(_record_of(path), json.dumps(record).encode())
+        scratch = path.with_name(f"{path.name}.new")
+        try:
+            faiss.write_index(self._index, str(scratch))
+        except RuntimeError as error:  # FAISS says so of a full disk or a folder that is not writable
+            raise OSError(f"cannot write {scratch}") from error
+        record = {**state._asdict(), "sha256": _sha256(scratch)}
+        scratch.replace(path)
+        scratch.write_text(json.dumps(record))
+        scratch.replace(_record_of(path))
 
     @classmethod
     def load(cls, path: Path) -> tuple[State, VectorIndex] | None:
@@ -84,11 +88,10 @@ class VectorIndex:
 
         try:
             state, sha256 = _read_record(path)
-            data = np.fromfile(path, dtype=np.uint8)
+            whole = sha256 == _sha256(path)
         except _UNREADABLE:
             return None
-        whole = sha256 == hashlib.sha256(data.data).hexdigest()
-        return (state, cls(faiss.deserialize_index(data))) if whole else None
+        return (state, cls(faiss.read_index(str(path)))) if whole else None
 
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError)
@@ -118,13 +121,6 @@ def _record_of(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _replace(path: Path, data: bytes | memoryview) -> None:
-    """Write a file whole: in a file of this process's own first, since two may do so at once."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as scratch:
-        try:
-            scratch.write(data)
-            scratch.close()
-            Path(scratch.name).replace(path)
-        except BaseException:
-            Path(scratch.name).unlink(missing_ok=True)
-            raise
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
