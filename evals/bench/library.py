@@ -12,6 +12,7 @@ import json
 import random
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,9 +25,13 @@ from corpus.readers import bundled_articles, parse_article, read_articles
 from evals.bench.samples import MAKERS
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library
-from ui.progress import show_progress
 
 _SECONDS = 5.0
+
+
+def show_progress(stage: str, done: int, total: int) -> None:
+    """Show how far ``stage`` is, on one line."""
+    print(f"\r{stage} {done}/{total}", end="", file=sys.stderr, flush=True)
 
 
 def reading(suffix: str) -> float:
