@@ -24,7 +24,7 @@ ui: $(STAMP)
 	$(VENV)/bin/rag ui
 
 eval: $(STAMP)
-	$(VENV)/bin/rag eval --html report.html
+	$(VENV)/bin/rag eval --html report.html --gate evals/gate.json --baseline evals/baseline.json
 
 $(STAMP): pyproject.toml
 	@command -v cmake >/dev/null || { echo "cmake is missing: install it (Debian: apt-get install cmake g++)" >&2; exit 1; }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from corpus.errors import UsageError
 from corpus.readers import bundled_articles, read_articles
-from index.embed import QuestionEncoder
+from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
@@ -43,6 +43,10 @@ class Assistant:
         self.model: ModelFile = find_model(model)
         self._encoder = QuestionEncoder()
         self._generator: Generator | None = None
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return the texts' unit vectors, as questions have them."""
+        return self._encoder.encode(texts)
 
     def ask(
         self,

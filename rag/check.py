@@ -68,14 +68,14 @@ def supports(quote: str, sentence: str, context: str = "") -> bool:
     if not set(names) <= {*stems, *(stem(token) for token in _tokens(context))}:
         return False
     named_here = [name for name in names if name in stems]
-    if _common_in_order(named_here, stems) < len(named_here):  # who did what to whom
+    if common_in_order(named_here, stems) < len(named_here):  # who did what to whom
         return False
     said_set, given_set = set(said), set(given)
     for pair in _OPPOSITES:
         if (pair & said_set) and (pair & given_set) and pair & said_set != pair & given_set:
             return False
     wanted, found = _content(said), _content(given)
-    in_order = _common_in_order(wanted, found) >= _LEAST_SHARE * len(wanted)
+    in_order = common_in_order(wanted, found) >= _LEAST_SHARE * len(wanted)
     return bool(wanted) and in_order and _near_pairs(wanted, found) >= _LEAST_SHARE * (len(wanted) - 1)
 
 
@@ -119,8 +119,8 @@ def _near_pairs(wanted: Sequence[str], found: Sequence[str]) -> int:
     return sum(pair in near for pair in itertools.pairwise(wanted))
 
 
-def _common_in_order(wanted: Sequence[str], found: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
+def common_in_order(wanted: Sequence[str], found: Sequence[str]) -> int:
+    """Return the length of the longest common subsequence."""
     row = [0] * (len(found) + 1)
     for word in wanted:
         previous = row

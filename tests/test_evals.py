@@ -1,31 +1,210 @@
-from evals.cases import faq_cases, key_facts
-from evals.report import as_html, as_json
+import json
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import rag.assistant
+from corpus.errors import RagError, UsageError
+from corpus.readers import bundled_articles, read_articles
+from evals.cases import Case, examination, faq_cases, key_facts, leaks, left_out_cases
+from evals.page import as_html
+from evals.report import Report, as_json, as_junit, as_markdown, table
 from evals.run import Trial, run_cases
-from evals.score import fact_recall, invented_numbers, mean, token_f1
+from evals.score import fact_recall
+from evals.summary import changes, gate, read_baseline, read_bounds, summarize
+from index.library import Library
+
+QUIET = lambda *_: None  # noqa: E731
+BOUNDS = read_bounds(Path(__file__).parents[1] / "evals" / "gate.json")
+SMALL = 8
+"""Questions of each slice that the planted faults are tried on."""
 
 
-def test_scores_on_worked_examples():
-    assert token_f1("The cat sat.", "a cat sat down") == 2 * 2 / (2 + 3)
-    assert fact_recall("It cost 14.3 billion.", ("14.3", "49")) == 0.5
-    assert fact_recall("It cost 114.3 billion.", ("14.3",)) == 0.0
-    assert invented_numbers("5 of 7", "5 of 6") == 1
-    assert mean([0.0, 1.0])[0::3] == (0.5, 2)
+@pytest.fixture(scope="module")
+def cases(folder):
+    with Library(folder) as library:
+        return examination(library, limit=SMALL)
+
+
+@pytest.fixture(scope="module")
+def trials(assistant, cases):
+    return run_cases(assistant, cases, QUIET)
+
+
+def failed(trials, leaked=()):
+    return {failure.metric for failure in gate(trials, leaked, BOUNDS)}
 
 
 def test_key_facts_are_the_numbers_that_the_question_does_not_give():
     assert key_facts("Meta paid 14.3 billion for 49%.", "What did 49% cost?") == ("14.3",)
 
 
-def test_every_faq_becomes_a_case(library):
-    cases = faq_cases(library)
-    assert sum(case.answerable for case in cases) == sum(listing.faq for listing in library.listings()) >= 25
+def test_every_faq_becomes_a_case_and_every_slice_is_large(library):
+    cases = examination(library)
+    counts = {name: sum(case.slice == name for case in cases) for name in {case.slice for case in cases}}
+    assert counts["faq"] == sum(listing.faq for listing in library.listings())
+    assert counts["off-topic"] >= 25
+    assert len({case.id for case in cases}) == len(cases)
+    with pytest.raises(UsageError, match="there are: faq"):
+        examination(library, ["nothing"])
 
 
-def test_a_trial_is_scored_and_reported(assistant, library):
-    cases = [faq_cases(library)[0], faq_cases(library)[-1]]
-    trials = run_cases(assistant, cases, lambda *_: None)
-    assert all(trial.scores["invented_numbers"] == 0 for trial in trials)
-    assert trials[1].scores["abstention_recall"] == 1
-    assert as_json(trials)["summary"]["retrieval_hit"]["n"] == 1
-    hostile = Trial(type(cases[0])("x", "<script>"), trials[0].answer)
-    assert "<script>" not in as_html([hostile])
+def test_repeated_questions_are_asked_once(library):
+    article = library.article(library.listings()[0].id)
+    twice = replace(article, faqs=(*article.faqs, article.faqs[0]))
+    assert len(faq_cases([twice])) == len(article.faqs)
+
+
+def test_a_question_that_others_answer_is_not_left_out(library):
+    articles = [library.article(listing.id) for listing in library.listings()]
+    for case in left_out_cases(articles):
+        among = [article for article in articles if article.id in case.among]
+        assert len(among) == len(articles) - 1 and not case.answerable
+        facts = next(c.facts for c in faq_cases(articles) if case.id.startswith(f"{c.id}/"))
+        assert not any(fact_recall(article.text, facts) for article in among)
+
+
+def test_the_assistant_passes_and_is_the_same_every_time(assistant, cases, trials, library):
+    assert failed(trials, leaks(library)) == set()
+    again = run_cases(assistant, cases[:4], QUIET)
+    for one, other in zip(trials, again, strict=False):
+        timeless = [{k: v for k, v in t.scores.items() if k != "seconds"} for t in (one, other)]
+        assert timeless[0] == timeless[1]
+
+
+def test_shuffled_passages_fail(assistant, cases, trials, monkeypatch):
+    real = rag.assistant.retrieve
+    questions = {
+        case.question: other.question for case, other in zip(cases, cases[5:] + cases[:5], strict=True)
+    }
+
+    def shuffled(library, question, vector, top_k, article_ids):
+        asked = questions.get(question, "Who is on the board?")
+        return real(library, asked, assistant.encode([asked])[0], top_k, article_ids)
+
+    monkeypatch.setattr(rag.assistant, "retrieve", shuffled)
+    answerable = [case for case in cases if case.answerable]
+    broken = run_cases(assistant, answerable, QUIET)
+    assert "faq/right" in failed([*broken, *(t for t in trials if not t.case.answerable)])
+
+
+def test_broken_citations_fail(trials):
+    def broken(trial):
+        sentences = tuple(replace(s, citations=(s.citations[0] % 5 + 1,)) for s in trial.answer.sentences)
+        return replace(trial, answer=replace(trial.answer, sentences=sentences))
+
+    assert "all/citation_recall" in failed([broken(trial) for trial in trials])
+
+
+def test_answering_everything_fails(assistant, cases, trials, monkeypatch):
+    monkeypatch.setattr(rag.assistant, "least_confidence", lambda: 0.0)
+    answered = run_cases(assistant, [case for case in cases if not case.answerable], QUIET)
+    assert "off-topic/abstained" in failed([*answered, *(t for t in trials if t.case.answerable)])
+
+
+def test_abstaining_always_fails(assistant, cases, trials, monkeypatch):
+    monkeypatch.setattr(rag.assistant, "least_confidence", lambda: 1.1)
+    silent = run_cases(assistant, [case for case in cases if case.answerable], QUIET)
+    assert "faq/answered" in failed([*silent, *(t for t in trials if not t.case.answerable)])
+
+
+def test_a_leaked_faq_fails(tmp_path, trials):
+    articles = list(read_articles(bundled_articles()))
+    text = f"{articles[0].text}\n\n{articles[0].faqs[0].answer}"
+    last = replace(articles[0].sections[-1], end=len(text))
+    leaky = replace(articles[0], text=text, sections=(*articles[0].sections[:-1], last))
+    with Library(tmp_path) as library:
+        library.add([leaky, articles[1]], QUIET)
+        assert leaks(library) == [f"{leaky.id}/1"]
+        assert failed(trials, leaks(library)) == {"all/leaks"}
+
+
+def test_what_changed_since_a_baseline(trials, tmp_path):
+    path = tmp_path / "before.json"
+    report = as_json(Report(trials))
+    assert changes(trials, {case["id"]: case["scores"] for case in report["cases"]}) == []
+    worse = next(case for case in report["cases"] if case["scores"].get("right") == 1)
+    worse["scores"]["right"] = 0.0
+    path.write_text(json.dumps(report))
+    (change,) = changes(trials, read_baseline(path))
+    assert (change.metric, change.better, change.worse) == ("right", (worse["id"],), ())
+    assert change.difference.difference > 0
+
+
+def test_an_interrupted_run_goes_on(assistant, cases, tmp_path, monkeypatch):
+    real, asked = type(assistant).ask, []
+
+    def ask(self, question, **options):
+        asked.append(question)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return real(self, question, **options)
+
+    monkeypatch.setattr(type(assistant), "ask", ask)
+    with pytest.raises(KeyboardInterrupt):
+        run_cases(assistant, cases[:5], QUIET, tmp_path)
+    next(tmp_path.iterdir()).open("a").write('{"case": {"id"')
+    trials = run_cases(assistant, cases[:5], QUIET, tmp_path)
+    assert len(asked) == 6 and [t.case for t in trials] == cases[:5] and not list(tmp_path.iterdir())
+
+
+def test_a_library_changed_meanwhile_is_an_error(assistant, cases, monkeypatch):
+    real = type(assistant).ask
+
+    def ask(self, question, **options):
+        return replace(real(self, question, **options), library_generation=-1)
+
+    monkeypatch.setattr(type(assistant), "ask", ask)
+    with pytest.raises(RagError, match="changed during the examination"):
+        run_cases(assistant, cases[:2], QUIET)
+
+
+def test_reports_hold_every_case_and_escape_it(trials):
+    hostile = Trial(Case("x", "faq", "<script>alert(1)</script>\x00]]>", "<img src=x>"), trials[0].answer)
+    report = Report([*trials, hostile], ["a/1"], gate(trials, ["a/1"], BOUNDS), gated=True)
+    page = as_html(report)
+    assert "<script>alert" not in page and "<img" not in page and page.count("class=case") == len(trials) + 1
+    assert "http://" not in page and "https://" not in page and "<mark>" in page
+    suite = ElementTree.fromstring(as_junit(report))
+    assert int(suite.get("tests")) == len(trials) + 2 == len(suite)
+    assert any("gate: failed" in line for line in table(report)) and "gate: failed" in as_markdown(report)
+    summary = as_json(report)["summary"]
+    assert summary["right"]["low"] <= summary["right"]["value"] <= summary["right"]["high"]
+    assert set(summary) == set(summarize(report.trials))
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"floors": {}}', '{"at least": {"faq/right": "high"}}', "{"])
+def test_a_bad_gate_is_explained(tmp_path, text):
+    (tmp_path / "gate.json").write_text(text)
+    with pytest.raises(UsageError, match=r"gate\.json"):
+        read_bounds(tmp_path / "gate.json")
+
+
+def test_the_command(rag, folder, tmp_path):
+    gate_file = tmp_path / "gate.json"
+    gate_file.write_text('{"at least": {"faq/right": 1.1}}')
+    html, junit = tmp_path / "r.html", tmp_path / "r.xml"
+    arguments = [
+        "eval",
+        "--slice",
+        "faq",
+        "--limit",
+        "2",
+        "--gate",
+        gate_file,
+        "--html",
+        html,
+        "--junit",
+        junit,
+    ]
+    done = rag(*arguments, library=folder)
+    assert done.returncode == 4 and "gate: faq/right is" in done.stdout and "Wrote" in done.stderr
+    assert "<svg" in html.read_text() and "testsuite" in junit.read_text()
+    bad = rag("eval", "--html", tmp_path, library=folder)
+    assert bad.returncode == 1 and "name a file" in bad.stderr
+    (tmp_path / "plain.md").write_text("# Plain\n\nNo questions here.")
+    rag("add", tmp_path / "plain.md", library=tmp_path / "library")
+    done = rag("eval", library=tmp_path / "library")
+    assert done.returncode == 2 and "no article in the library has a FAQ" in done.stderr

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.errors import RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
+from index.weights import cache_folder
 from ui.progress import say, show_progress
 
 if TYPE_CHECKING:
+    from evals.cases import Case
     from index.intake import Taken
     from rag.assistant import Assistant
 
 ABSTAINED = 3
+BELOW_GATE = 4
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,12 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
     page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
     page.add_argument("--port", type=int, help="default: the first free one from 7860")
-    examine = _command(commands, "eval", "put every article's FAQ to the assistant", _eval)
-    examine.add_argument("--json", action="store_true", help="print JSON")
-    examine.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
-    examine.add_argument("--limit", metavar="N", type=int, help="only the first N cases")
-    for command in (ask, chat, page, examine):
-        command.add_argument("--model", metavar="NAME|FILE", help="a local GGUF instead of the bundled one")
+    _add_eval(commands)
+    for command in (ask, chat, page):
+        _add_model(command)
     _command(commands, "doctor", "what works here and what does not", _doctor)
     listing = _command(commands, "list", "list the articles", _list)
     show = _command(commands, "show", "print an article", _show)
@@ -85,6 +87,27 @@ def _command(
         "--library", metavar="DIR", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
     return parser
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="NAME|FILE", help="a local GGUF instead of the bundled one")
+
+
+def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    examine = _command(commands, "eval", "put every article's FAQ, and more, to the assistant", _eval)
+    examine.add_argument("--json", action="store_true", help="print JSON")
+    for name, what in (("html", "a page"), ("junit", "JUnit XML"), ("markdown", "a summary in Markdown")):
+        examine.add_argument(f"--{name}", metavar="FILE", type=Path, help=f"also write {what}")
+    examine.add_argument("--slice", metavar="NAME", action="append", default=[], help="only these questions")
+    examine.add_argument("--limit", metavar="N", type=int, help="only the first N cases of each slice")
+    examine.add_argument("--gate", metavar="FILE", type=Path, help="bounds; exit status 4 if one is not kept")
+    examine.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="compare with what --json printed before"
+    )
+    examine.add_argument("--squad", metavar="FILE", type=Path, help="instead, the questions of a SQuAD file")
+    examine.add_argument("--articles", metavar="N", type=int, help="with --squad: only N of its articles")
+    examine.add_argument("--seed", metavar="N", type=int, default=0, help="with --squad: which ones")
+    _add_model(examine)
 
 
 def _top_k(text: str) -> int:
@@ -205,21 +228,57 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from evals.cases import faq_cases
-    from evals.report import as_html, as_json, table
+    from evals.cases import examination, leaks
+    from evals.page import as_html
+    from evals.report import Report, as_json, as_junit, as_markdown, table
     from evals.run import run_cases
+    from evals.summary import changes, gate, read_baseline, read_bounds
 
-    with _open(options) as library:
+    outputs = {options.html: as_html, options.junit: as_junit, options.markdown: as_markdown}
+    for path in filter(None, outputs):
+        _write(path, "")  # before the questions are asked, lest their answers find no place
+    bounds = read_bounds(options.gate) if options.gate else None
+    baseline = read_baseline(options.baseline) if options.baseline else {}
+    with _examined(options) as (library, cases):
         assistant = _assistant(library, options)
-        trials = run_cases(assistant, faq_cases(library, options.limit), show_progress)
-    print(json.dumps(as_json(trials), ensure_ascii=False) if options.json else "\n".join(table(trials)))
-    if options.html:
-        try:
-            options.html.write_text(as_html(trials), encoding="utf-8")
-        except OSError as error:
-            raise RagError(f"{options.html}: {error.strerror}; name a file that can be written") from error
-        say(f"Wrote {options.html}")
-    return 0
+        trials = run_cases(
+            assistant,
+            examination(library, options.slice, options.limit) if cases is None else cases,
+            show_progress,
+            cache_folder() / "examinations" if cases is None else None,
+        )
+        leaked = leaks(library)
+    failures = gate(trials, leaked, bounds) if bounds is not None else []
+    report = Report(trials, leaked, failures, bounds is not None, changes(trials, baseline))
+    print(json.dumps(as_json(report), ensure_ascii=False) if options.json else "\n".join(table(report)))
+    for path in filter(None, outputs):
+        _write(path, outputs[path](report))
+        say(f"Wrote {path}")
+    return BELOW_GATE if failures else 0
+
+
+@contextlib.contextmanager
+def _examined(options: argparse.Namespace) -> Iterator[tuple[Library, list[Case] | None]]:
+    """Open the library to examine: the user's, or one made of a SQuAD file, with that file's cases."""
+    if options.squad is None:
+        with _open(options) as library:
+            yield library, None
+        return
+    from evals.squad import read_squad
+
+    articles, cases = read_squad(
+        options.squad, most_articles=options.articles, limit=options.limit, seed=options.seed
+    )
+    with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
+        library.add(articles, show_progress)
+        yield library, cases
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RagError(f"{path}: {error.strerror}; name a file that can be written") from error
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from corpus.errors import RagError
 from rag.answer import Answer, Passage
 from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
+from rag.highlight import highlighted
 
 _CSS = """
 .passage {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6rem .8rem; margin: .5rem 0}
@@ -27,18 +28,8 @@ def passages_html(answer: Answer) -> str:
 
 
 def _passage_html(passage: Passage) -> str:
-    parts, at = [], 0
-    for quote in sorted(passage.quotes, key=lambda quote: quote.start):
-        begin, end = quote.start - passage.start, quote.end - passage.start
-        parts += [
-            html.escape(passage.text[at:begin]),
-            "<mark>",
-            html.escape(passage.text[begin:end]),
-            "</mark>",
-        ]
-        at = end
-    parts.append(html.escape(passage.text[at:]))
-    return f'<div class="passage"><h4>[{passage.number}] {html.escape(passage.place)}</h4><p>{"".join(parts)}</p></div>'
+    place = f"[{passage.number}] {html.escape(passage.place)}"
+    return f'<div class="passage"><h4>{place}</h4><p>{highlighted(passage)}</p></div>'
 
 
 def build(assistant: Assistant) -> Any:
