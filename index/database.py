@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from corpus.article import Article
 from corpus.errors import LibraryError
+from index.chunk import Chunk
 from index.words import SCHEMA as WORDS_SCHEMA
+from index.words import add_words, remove_words
 
 FORMAT = "2"
 _SCHEMA = f"""
@@ -129,6 +133,44 @@ def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements inside the transaction that is open (``executescript`` would commit it)."""
     for statement in script.split(";\n"):
         connection.execute(statement)
+
+
+def insert_article(connection: sqlite3.Connection, article: Article) -> None:
+    """Store an article and its FAQ."""
+    sections = json.dumps([[s.heading, s.start, s.end] for s in article.sections])
+    fields = (article.id, article.title, article.source, article.text, sections, article.content_hash)
+    about = (article.author, article.date, article.url, article.source_digest)
+    connection.execute("INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, *about))
+    faqs = ((article.id, n, faq.question, faq.answer) for n, faq in enumerate(article.faqs))
+    connection.executemany("INSERT INTO faqs VALUES (?, ?, ?, ?)", faqs)
+
+
+def insert_chunks(
+    connection: sqlite3.Connection, chunks: Sequence[tuple[int, Chunk]], vectors: Sequence[bytes]
+) -> None:
+    """Store an article's chunks under their ids, with their vectors (float16), and index their words."""
+    connection.executemany(
+        'INSERT INTO chunks(id, article_id, number, heading, start, "end", vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        (
+            (i, c.article_id, c.number, c.heading, c.start, c.end, vector)
+            for (i, c), vector in zip(chunks, vectors, strict=True)
+        ),
+    )
+    add_words(connection, chunks)
+
+
+def delete_article(connection: sqlite3.Connection, article_id: str) -> None:
+    """Delete an article with all that belongs to it, if there is one."""
+    ids = connection.execute("SELECT id FROM chunks WHERE article_id = ?", (article_id,)).fetchall()
+    remove_words(connection, (row[0] for row in ids))
+    connection.execute("DELETE FROM articles WHERE id = ?", (article_id,))
+
+
+def raise_generation(connection: sqlite3.Connection, next_chunk: int | None = None) -> None:
+    """Mark a change, and note the id that the next chunk will have."""
+    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
+    if next_chunk is not None:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'next_chunk'", (str(next_chunk),))
 
 
 @contextlib.contextmanager

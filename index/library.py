@@ -7,11 +7,9 @@ derived, and brought up to date from the stored vectors when it is missing, stal
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +21,19 @@ import platformdirs
 from corpus.article import Article, Faq, Section
 from corpus.errors import LibraryError, UsageError
 from index import embed
-from index.chunk import CHUNK_PIECES, PREFIX_PIECES, Chunk, chunk_article
-from index.database import FORMAT, Database, explained
+from index.chunk import CHUNK_PIECES, PREFIX_PIECES, Chunk
+from index.database import (
+    FORMAT,
+    Database,
+    delete_article,
+    explained,
+    insert_article,
+    insert_chunks,
+    raise_generation,
+)
 from index.vectors import Hit, State, VectorIndex, saved_state
-from index.words import add_words, check_words, rebuild_words, remove_words, search_words, words_damaged
+from index.windows import WINDOW, Window, embedding_text, windows
+from index.words import check_words, rebuild_words, search_words, words_damaged
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many."""
@@ -38,11 +45,7 @@ MAKE = {
 }
 """What a library's chunks and vectors depend on; another make cannot be searched with this one's code."""
 
-WINDOW = 2048
-"""Chunks that are embedded and stored together, in whole articles: what an interruption can cost."""
-_STALE_SHARE = (
-    0.1  # of the dense index, that may be added or removed in memory before its file is written anew
-)
+_STALE_SHARE = 0.1  # of the dense index, that may change in memory before its file is written anew
 _STALE_CHUNKS = 1000
 
 
@@ -323,7 +326,7 @@ class Library:
             }
             taken = {identity for identity, _ in known.values()}
             embedded = 0
-            for window in _windows(self._identified(articles, known, taken, done)):
+            for window in windows(self._identified(articles, known, taken, done)):
                 vectors, new = self._embed(window, progress, embedded, share())
                 self._store(window, vectors)
                 embedded += new
@@ -393,19 +396,12 @@ class Library:
         with self._database.writing() as connection:
             next_chunk = self._state().next_chunk
             for article, chunks in window:
-                _delete(connection, article.id)
-                _insert(connection, article)
+                delete_article(connection, article.id)
+                insert_article(connection, article)
                 rows = [(next_chunk + number, chunk) for number, chunk in enumerate(chunks)]
-                connection.executemany(
-                    'INSERT INTO chunks(id, article_id, number, heading, start, "end", vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
-                    (
-                        (i, c.article_id, c.number, c.heading, c.start, c.end, vectors[embedding_text(c)])
-                        for i, c in rows
-                    ),
-                )
-                add_words(connection, rows)
+                insert_chunks(connection, rows, [vectors[embedding_text(chunk)] for chunk in chunks])
                 next_chunk += len(chunks)
-            _raise_generation(connection, next_chunk)
+            raise_generation(connection, next_chunk)
 
     def remove(self, article_ids: Sequence[str], progress: Progress) -> None:
         """Take articles out, all or none; raises UsageError if one of them is unknown."""
@@ -413,8 +409,8 @@ class Library:
             self.require(article_ids)
             with self._database.writing() as connection:
                 for article_id in article_ids:
-                    _delete(connection, article_id)
-                _raise_generation(connection)
+                    delete_article(connection, article_id)
+                raise_generation(connection)
 
     def rebuild(self, progress: Progress) -> int:
         """Cut and embed every stored article again with the present make; return how many there are."""
@@ -425,25 +421,15 @@ class Library:
                 connection.execute("UPDATE meta SET value = '' WHERE key = 'chunking'")
             ids = [row[0] for row in self._database.rows("SELECT id FROM articles ORDER BY id")]
             embedded = finished = 0
-            for window in _windows(map(self.article, ids)):
+            for window in windows(map(self.article, ids)):
                 finished += len(window)
                 vectors, new = self._embed(window, progress, embedded, finished / len(ids), stored=False)
                 self._store(window, vectors)
                 embedded += new
             with self._database.writing() as connection:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
-                _raise_generation(connection)
+                raise_generation(connection)
         return len(ids)
-
-
-def embedding_text(chunk: Chunk) -> str:
-    """Return what is embedded for a chunk: title and heading, cut to their share, before its text."""
-    return f"{_prefix(chunk.title, chunk.heading)}. {chunk.text}"
-
-
-@functools.lru_cache(maxsize=1024)  # a section's chunks share it, and each is asked for it three times
-def _prefix(title: str, heading: str) -> str:
-    return embed.cut_to_pieces(". ".join(part for part in (title, heading) if part), PREFIX_PIECES)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:
@@ -451,41 +437,3 @@ def _free_id(wanted: str, taken: set[str]) -> str:
     while identity in taken:
         identity, number = f"{wanted}-{number}", number + 1
     return identity
-
-
-Window = list[tuple[Article, list[Chunk]]]
-
-
-def _windows(articles: Iterable[Article]) -> Iterator[Window]:
-    """Cut articles into chunks and gather whole articles until there are ``WINDOW`` chunks."""
-    window: Window = []
-    gathered = 0
-    for article in articles:
-        window.append((article, chunk_article(article, embed.count_pieces)))
-        gathered += len(window[-1][1])
-        if gathered >= WINDOW:
-            yield window
-            window, gathered = [], 0
-    if window:
-        yield window
-
-
-def _insert(connection: sqlite3.Connection, article: Article) -> None:
-    sections = json.dumps([[s.heading, s.start, s.end] for s in article.sections])
-    fields = (article.id, article.title, article.source, article.text, sections, article.content_hash)
-    about = (article.author, article.date, article.url, article.source_digest)
-    connection.execute("INSERT INTO articles VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*fields, *about))
-    faqs = ((article.id, n, faq.question, faq.answer) for n, faq in enumerate(article.faqs))
-    connection.executemany("INSERT INTO faqs VALUES (?, ?, ?, ?)", faqs)
-
-
-def _delete(connection: sqlite3.Connection, article_id: str) -> None:
-    ids = connection.execute("SELECT id FROM chunks WHERE article_id = ?", (article_id,)).fetchall()
-    remove_words(connection, (row[0] for row in ids))
-    connection.execute("DELETE FROM articles WHERE id = ?", (article_id,))
-
-
-def _raise_generation(connection: sqlite3.Connection, next_chunk: int | None = None) -> None:
-    connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'generation'")
-    if next_chunk is not None:
-        connection.execute("UPDATE meta SET value = ? WHERE key = 'next_chunk'", (str(next_chunk),))

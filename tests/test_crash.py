@@ -19,7 +19,8 @@ from corpus.errors import LibraryError
 from corpus.readers import parse_article
 from index.chunk import chunk_article
 from index.embed import QuestionEncoder, count_pieces
-from index.library import Library, embedding_text
+from index.library import Library
+from index.windows import embedding_text
 from rag.retrieve import retrieve
 
 QUIET = lambda *_: None  # noqa: E731

@@ -7,7 +7,7 @@ from corpus.readers import bundled_articles, read_articles
 from index import embed
 from index.chunk import chunk_article
 from index.embed import ChunkEmbedder, QuestionEncoder, chunk_vectors, count_pieces, has_fast_bfloat16
-from index.library import embedding_text
+from index.windows import embedding_text
 
 ODD = [
     "How much?",

@@ -10,8 +10,9 @@ from corpus.errors import LibraryError
 from corpus.readers import bundled_articles, parse_article, read_articles
 from index.chunk import CHUNK_PIECES, chunk_article
 from index.embed import MOST_PIECES, QuestionEncoder, count_pieces
-from index.library import Library, embedding_text
+from index.library import Library
 from index.sentences import split_sentences
+from index.windows import embedding_text
 from index.words import terms_of
 
 QUIET = lambda *_: None  # noqa: E731

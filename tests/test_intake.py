@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import index.embed
-import index.library
+import index.windows
 from corpus.errors import ArticleError
 from corpus.isolate import IsolatedReader
 from index.embed import QuestionEncoder
@@ -104,7 +104,7 @@ def test_one_unreadable_file_does_not_keep_out_the_others(library, notes, rag):
 
 
 def test_an_interrupted_add_goes_on_where_it_was(library, notes, embedded, monkeypatch):
-    monkeypatch.setattr(index.library, "WINDOW", 1)
+    monkeypatch.setattr(index.windows, "WINDOW", 1)
     real = IsolatedReader.read
 
     def read(self, data, suffix, name, charset=""):

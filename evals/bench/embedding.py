@@ -21,7 +21,7 @@ import numpy as np
 from corpus.readers import bundled_articles, read_articles
 from index.chunk import Chunk, chunk_article
 from index.embed import ChunkEmbedder, Vectors, count_pieces, verified_embedder
-from index.library import embedding_text
+from index.windows import embedding_text
 
 Encode = Callable[[list[str]], Vectors]
 
