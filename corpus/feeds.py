@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus.errors import ArticleError
-from corpus.fetch import BY_HAND, Page, absolute, is_url, one_line, unpacked
+from corpus.fetch import BY_HAND, absolute, is_url, one_line, unpacked
 
 MOST_LINKS = 1000
 _LISTS = {  # root element -> the element of an entry, and the element of its address
@@ -26,20 +26,20 @@ class Links:
     sitemaps: tuple[str, ...] = ()
 
 
-def listed_links(page: Page) -> Links | None:
-    """Return what an RSS or Atom feed, a sitemap or a sitemap index lists; None for any other page.
+def listed_links(data: bytes, url: str) -> Links | None:
+    """Return what an RSS or Atom feed, a sitemap or a sitemap index from ``url`` lists; None for any other page.
 
     In the order of the document without repeats, at most MOST_LINKS. Raises ArticleError if the page is
     damaged, unpacks to more than MOST_BYTES or declares XML entities.
     """
-    name = one_line(page.url)
-    packed = page.data.startswith(b"\x1f\x8b")
-    root = _list_root(unpacked(page.data, "gzip", name) if packed else page.data, name)
+    name = one_line(url)
+    packed = data.startswith(b"\x1f\x8b")
+    root = _list_root(unpacked(data, "gzip", name) if packed else data, name)
     if root is None:
         return None
     kind = _kind(root)
     entry, tag = _LISTS[kind]
-    found = (absolute(page.url, _address(element, tag)) for element in root.iter(f"{{*}}{entry}"))
+    found = (absolute(url, _address(element, tag)) for element in root.iter(f"{{*}}{entry}"))
     links = tuple(dict.fromkeys(link for link in found if is_url(link)))[:MOST_LINKS]
     return Links(sitemaps=links) if kind == "sitemapindex" else Links(articles=links)
 

@@ -1,4 +1,4 @@
-"""Reads documents in a process of its own: one that crashes, hangs or swells costs itself alone.
+"""Reads documents and feeds in a process of its own: one that crashes, hangs or swells costs itself alone.
 
 ``python -m corpus.isolate`` is that process. A message is its length and as much JSON, then the raw bytes.
 """
@@ -20,6 +20,8 @@ from typing import IO, Any
 from corpus.article import Faq
 from corpus.blocks import Block, Document
 from corpus.errors import ArticleError
+from corpus.feeds import Links
+from corpus.fetch import Page, one_line
 
 MOST_SECONDS = 120.0
 """Time that one document may take to read."""
@@ -45,10 +47,20 @@ class IsolatedReader:
 
         Raises ArticleError also if reading it ends the process or takes more than the time allowed.
         """
+        request = {"kind": "document", "suffix": suffix, "name": name, "charset": charset}
+        return _document(self._reply(request, data))
+
+    def links(self, page: Page) -> Links | None:
+        """Read a feed or sitemap as ``corpus.feeds.listed_links`` does; raises ArticleError as ``read`` does."""
+        reply = self._reply({"kind": "links", "name": one_line(page.url), "url": page.url}, page.data)
+        return Links(tuple(reply["articles"]), tuple(reply["sitemaps"])) if reply else None
+
+    def _reply(self, request: dict[str, str], data: bytes) -> dict[str, Any]:
         process = self._process or self._start()
         deadline = time.monotonic() + self._most_seconds
+        name = request["name"]
         try:
-            _write(process.stdin, {"suffix": suffix, "name": name, "charset": charset}, data)
+            _write(process.stdin, request, data)
             reply, _ = _read(_before(process.stdout, deadline))
         except TimeoutError as error:
             self._stop()
@@ -60,7 +72,8 @@ class IsolatedReader:
             raise ArticleError(f"{name}: its content breaks the reader; save it as plain text") from error
         if "error" in reply:
             raise ArticleError(reply["error"])
-        return _document(reply["document"])
+        found: dict[str, Any] = reply["found"]
+        return found
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: a folder in which the command is run cannot put its own modules in the way
@@ -125,10 +138,18 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
 
 
-def _serve() -> None:
-    """Answer requests until the other side closes."""
+def _found(request: dict[str, str], data: bytes) -> dict[str, Any]:
+    from corpus.feeds import listed_links
     from corpus.readers import read_document
 
+    if request["kind"] == "links":
+        links = listed_links(data, request["url"])
+        return asdict(links) if links else {}
+    return asdict(read_document(data, request["suffix"], request["name"], request["charset"]))
+
+
+def _serve() -> None:
+    """Answer requests until the other side closes."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not a reply
     _limit_memory()
@@ -146,7 +167,7 @@ def _serve() -> None:
             return
         reply: dict[str, Any]
         try:
-            reply = {"document": asdict(read_document(data, **request))}
+            reply = {"found": _found(request, data)}
         except ArticleError as error:
             reply = {"error": str(error)}
         except MemoryError:

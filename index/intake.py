@@ -9,7 +9,7 @@ from urllib.parse import unquote, urldefrag, urlsplit
 
 from corpus.article import Article
 from corpus.errors import ArticleError
-from corpus.feeds import MOST_LINKS, listed_links
+from corpus.feeds import MOST_LINKS
 from corpus.fetch import Page, fetch, is_url
 from corpus.isolate import IsolatedReader
 from corpus.readers import SUFFIXES, digest_of, files_below, find_files, make_article, read_bytes
@@ -52,8 +52,9 @@ def add_places(
     what is returned, and the others are added.
     """
     failures: list[str] = []
-    sources = [source for place in places for source in _sources(place, allow_private, failures)]
-    taken = _take(library, sources, progress, allow_private)
+    with IsolatedReader() as reader:
+        sources = [s for place in places for s in _sources(place, reader, allow_private, failures)]
+        taken = _take(library, sources, progress, reader, allow_private)
     return replace(taken, failures=(*failures, *taken.failures))
 
 
@@ -68,7 +69,8 @@ def sync_folder(library: Library, folder: Path, progress: Progress) -> Taken:
         files = files_below(folder)
     except OSError as error:
         raise ArticleError(f"{folder}: {error.strerror}; check its permissions (chmod -R u+rX)") from error
-    taken = _take(library, [_Source(str(file)) for file in files], progress)
+    with IsolatedReader() as reader:
+        taken = _take(library, [_Source(str(file)) for file in files], progress, reader)
     root, present = folder.resolve(), {str(file) for file in files}
     gone = [
         identity
@@ -90,15 +92,17 @@ def watch_folder(library: Library, folder: Path, progress: Progress) -> Iterator
 
 
 def _take(
-    library: Library, sources: Sequence[_Source], progress: Progress, allow_private: bool = False
+    library: Library,
+    sources: Sequence[_Source],
+    progress: Progress,
+    reader: IsolatedReader,
+    allow_private: bool = False,
 ) -> Taken:
-    with IsolatedReader() as reader:
-        reading = _Reading(reader, library.known_sources(), allow_private)
-        added = library.add(reading.articles(sources), progress, lambda: reading.read / len(sources))
+    reading = _Reading(reader, library.known_sources(), allow_private)
+    added = library.add(reading.articles(sources), progress, lambda: reading.read / len(sources))
     library.refresh()
-    return Taken(
-        replace(added, unchanged=(*reading.unchanged, *added.unchanged)), (), tuple(reading.failures)
-    )
+    unchanged = (*reading.unchanged, *added.unchanged)
+    return Taken(replace(added, unchanged=unchanged), (), tuple(reading.failures))
 
 
 @dataclass(slots=True)
@@ -150,17 +154,17 @@ def _of_page(page: Page) -> tuple[str, str]:
     return path.stem or address.hostname or "page", suffix or ".html"
 
 
-def _sources(place: str, allow_private: bool, failures: list[str]) -> list[_Source]:
+def _sources(place: str, reader: IsolatedReader, allow_private: bool, failures: list[str]) -> list[_Source]:
     if not is_url(place):
         return [_Source(str(path)) for path in find_files(Path(place))]
     page = fetch(place, allow_private=allow_private)
-    links = listed_links(page)
+    links = reader.links(page)
     if links is None:
         return [_Source(place, page)]
     found = list(links.articles)
     for url in links.sitemaps:
         try:
-            nested = listed_links(fetch(url, allow_private=allow_private))
+            nested = reader.links(fetch(url, allow_private=allow_private))
         except ArticleError as error:
             failures.append(str(error))
         else:

@@ -500,7 +500,7 @@ def _refuse(*_, **__):
 )
 def test_any_bytes_are_a_list_or_none_or_refused(data, start):
     try:
-        found = listed_links(Page(start + data, "", "", "http://x.example/"))
+        found = listed_links(start + data, "http://x.example/")
     except ArticleError:
         return
     assert found is None or all(map(is_url, found.articles + found.sitemaps))
@@ -538,7 +538,7 @@ HERE = "http://x.example/blog/feed"
 
 
 def links(text):
-    return listed_links(Page(text if isinstance(text, bytes) else text.encode(), "", "", HERE))
+    return listed_links(text if isinstance(text, bytes) else text.encode(), HERE)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import ArticleError
+from corpus.feeds import Links
+from corpus.fetch import Page
 from corpus.isolate import IsolatedReader
 from corpus.readers import find_files, parse_article
 from evals.bench.samples import CONTAINER, MAKERS, archive, as_docx, as_epub
@@ -211,6 +213,22 @@ def test_a_reader_that_hangs_or_ends_costs_only_itself(monkeypatch, tmp_path):
             assert reader.read(b"# T\n\nFine.", ".md", "good.md").blocks[1].text == "Fine."
         with pytest.raises(ArticleError, match=r"bad\.pdf"):
             reader.read(b"%PDF", ".pdf", "bad.pdf")
+
+
+def test_a_feed_is_read_apart_too(tmp_path, monkeypatch):
+    module = tmp_path / "sitecustomize.py"
+    module.write_text(
+        "import corpus.feeds as f, os\n"
+        "true = f.listed_links\n"
+        "f.listed_links = lambda data, url: os._exit(9) if data == b'end' else true(data, url)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with IsolatedReader() as reader:
+        with pytest.raises(ArticleError, match="its content breaks"):
+            reader.links(Page(b"end", "", "", "http://x.example/"))
+        urls = b"<urlset><url><loc>/a</loc></url></urlset>"
+        assert reader.links(Page(urls, "", "", "http://x.example/")) == Links(("http://x.example/a",))
+        assert reader.links(Page(b"<p>A page.", "", "", "http://x.example/")) is None
 
 
 def test_links_out_of_a_folder_and_hidden_files_are_passed_over(tmp_path):
