@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from evals.report import SHORT, Report, verdict
-from evals.run import Trial, by_article, by_slice
 from evals.score import risk_by_coverage
 from evals.summary import summarize
+from evals.trial import Trial, by_article, by_slice
 from rag.answer import Passage
 from rag.highlight import highlighted
 
@@ -16,7 +16,7 @@ _STYLE = """
 :root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 20%,transparent);--good:#1a7f4b;--bad:#b4232c}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-table.wide{display:block;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600}th,td{padding:.25rem 1.2rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td{text-align:right}
+table.wide{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600}th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td{text-align:right}
 .plots{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0}figcaption{font-size:.85rem;opacity:.75}
 svg text{font:11px system-ui,sans-serif;fill:currentColor}details{border-bottom:1px solid var(--line);padding:.4rem 0}
 summary{cursor:pointer}.tag{font-size:.8rem;padding:.1rem .5rem;border-radius:1rem;border:1px solid var(--line);margin-left:.5rem}
@@ -60,7 +60,7 @@ def _overview(trials: Sequence[Trial]) -> str:
     """One row a slice, with the metrics that people look at first."""
     figures = {name: summarize(group) for name, group in by_slice(trials).items()}
     metrics = [metric for metric in SHORT if any(metric in found for found in figures.values())]
-    head = "".join(f"<th>{escape(metric)}" for metric in metrics)
+    head = "".join(f"<th>{escape(metric.replace('_', ' ').replace('@', ' @'))}" for metric in metrics)
     rows = "".join(
         f"<tr><td>{escape(name)}{''.join(f'<td>{found[m].value:.2f}' if m in found else '<td>' for m in metrics)}"
         for name, found in figures.items()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from evals.run import Trial, by_article, by_slice
-from evals.summary import Change, Failure, summarize
+from evals.summary import Change, Failure, Figures, summarize
+from evals.trial import Trial, by_article, by_slice
 
 SHORT = (
     "right",
@@ -20,11 +20,11 @@ SHORT = (
     "key_facts",
     "cites_article",
     "retrieval_hit",
-    "paragraph_recall@1",
-    "paragraph_recall@5",
+    "evidence_hit@1",
+    "evidence_hit@5",
+    "cites_evidence",
     "contains_span",
     "span_f1",
-    "cites_paragraph",
     "citation_recall",
     "invented_numbers",
     "seconds",
@@ -47,9 +47,7 @@ def table(report: Report) -> Iterator[str]:
     """Yield the lines of the terminal table, a block per slice."""
     for name, trials in by_slice(report.trials).items():
         yield f"{name} ({len(trials)} questions)"
-        for metric, mean in summarize(trials).items():
-            if metric in SHORT:
-                yield f"  {metric:<20} {mean.value:7.3f}  [{mean.low:.3f}, {mean.high:.3f}]  n={mean.n}"
+        yield from figure_lines({m: mean for m, mean in summarize(trials).items() if m in SHORT})
     yield "all"
     for metric, mean in summarize(report.trials).items():
         if metric.startswith(("abstention", "calibration", "risk", "unsupported")):
@@ -63,6 +61,12 @@ def table(report: Report) -> Iterator[str]:
             if cases:
                 yield f"  {word}: {', '.join(cases)}"
     yield from verdict(report)
+
+
+def figure_lines(figures: Figures) -> Iterator[str]:
+    """Yield a line per metric with its interval and cases."""
+    for metric, mean in figures.items():
+        yield f"  {metric:<20} {mean.value:7.3f}  [{mean.low:.3f}, {mean.high:.3f}]  n={mean.n}"
 
 
 def verdict(report: Report) -> Iterator[str]:
@@ -87,11 +91,16 @@ def as_json(report: Report) -> dict[str, Any]:
             "leaks": list(report.leaked),
         },
         "changes": [{**dataclasses.asdict(c), "difference": c.difference._asdict()} for c in report.changes],
-        "environment": {
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "environment": environment(),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return what figures were made on."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
     }
 
 

@@ -9,7 +9,7 @@ import math
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from statistics import fmean
 from typing import NamedTuple
@@ -39,10 +39,15 @@ def mrr(ranked: Sequence[str], relevant: Collection[str]) -> float:
     return next((1 / rank for rank, found in enumerate(ranked, start=1) if found in relevant), 0.0)
 
 
-def ndcg_at_k(ranked: Sequence[str], relevant: Collection[str], k: int = 10) -> float:
-    """Return the nDCG of the first ``k``: gains 0 or 1, discount log2(rank + 1) (Järvelin & Kekäläinen, TOIS 2002)."""
-    gain = sum(_discounted(rank) for rank, found in enumerate(ranked[:k], start=1) if found in relevant)
-    ideal = sum(_discounted(rank) for rank in range(1, min(k, len(set(relevant))) + 1))
+def ndcg_at_k(ranked: Sequence[str], gains: Collection[str] | Mapping[str, float], k: int = 10) -> float:
+    """Return the nDCG of the first ``k``: discount log2(rank + 1) (Järvelin & Kekäläinen, TOIS 2002).
+
+    ``gains`` are the relevant ids, each of gain 1, or a gain by id, as TREC's judgements give.
+    """
+    worth = gains if isinstance(gains, Mapping) else dict.fromkeys(gains, 1.0)
+    gain = sum(worth.get(found, 0.0) * _discounted(rank) for rank, found in enumerate(ranked[:k], start=1))
+    best = sorted(worth.values(), reverse=True)[:k]
+    ideal = sum(value * _discounted(rank) for rank, value in enumerate(best, start=1))
     return gain / ideal if ideal else 0.0
 
 

@@ -87,6 +87,6 @@ def _cases(questions: list[dict[str, Any]], gold: Gold) -> Iterator[Case]:
         asked = clean(question["question"])
         identity = f"{gold.article_id}/{gold.start}/{number}"
         if asked and answered:
-            yield Case(identity, SLICE, asked, article_ids=(gold.article_id,), spans=spans, gold=gold)
+            yield Case(identity, SLICE, asked, article_ids=(gold.article_id,), spans=spans, gold=(gold,))
         elif asked:
             yield Case(identity, SLICE, asked)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from corpus.errors import UsageError
-from evals.run import Trial, by_slice, values
 from evals.score import abstention_scores, expected_calibration_error, risk_coverage_area
+from evals.trial import Trial, by_slice
 from evals.uncertainty import Mean, PairedDifference, bootstrap_mean, paired_bootstrap
 
 Figures = dict[str, Mean]
@@ -18,10 +18,16 @@ Figures = dict[str, Mean]
 
 def summarize(trials: Sequence[Trial]) -> Figures:
     """Return each metric's mean over the cases that it applies to, and the figures of the whole run."""
+    return means([trial.scores for trial in trials]) | _of_all(trials)
+
+
+def means(cases: Iterable[Mapping[str, float]]) -> Figures:
+    """Return the mean of each metric over the cases that have it."""
     scores: dict[str, list[float]] = {}
-    for metric, value in values(trials):
-        scores.setdefault(metric, []).append(value)
-    return {metric: bootstrap_mean(found) for metric, found in sorted(scores.items())} | _of_all(trials)
+    for case in cases:
+        for metric, value in case.items():
+            scores.setdefault(metric, []).append(value)
+    return {metric: bootstrap_mean(found) for metric, found in sorted(scores.items())}
 
 
 def _of_all(trials: Sequence[Trial]) -> Figures:

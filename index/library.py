@@ -31,6 +31,7 @@ from index.database import (
     insert_chunks,
     raise_generation,
 )
+from index.feedback import Feedback, insert_feedback, stored_feedback
 from index.vectors import Hit, State, VectorIndex, saved_state
 from index.windows import WINDOW, Window, embedding_text, windows
 from index.words import check_words, rebuild_words, search_words, words_damaged
@@ -188,6 +189,16 @@ class Library:
         ids = json.dumps(sorted(set(article_ids)))
         query = "SELECT id, source FROM articles WHERE id IN (SELECT value FROM json_each(?))"
         return dict(self._database.rows(query, (ids,)))
+
+    def add_feedback(self, feedback: Feedback) -> None:
+        """Keep what a person thought of an answer; the articles are not changed by it."""
+        with self._database.writing() as connection:
+            insert_feedback(connection, feedback)
+
+    def feedback(self) -> list[Feedback]:
+        """Return all that people thought of answers, oldest first."""
+        with self._database.reading() as connection:
+            return stored_feedback(connection)
 
     # searching
 

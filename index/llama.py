@@ -17,11 +17,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def open_gguf(path: Path, **settings: Any) -> Any:
-    """Return a ``llama_cpp.Llama`` on all cores, silent; raises ModelError if llama.cpp cannot load the file."""
+    """Return a ``llama_cpp.Llama``, silent, on all cores or OMP_NUM_THREADS of them; raises ModelError if llama.cpp cannot load the file."""
     from llama_cpp import Llama
 
     quiet()
-    threads = os.cpu_count() or 1
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
     try:
         with _without_amx():
             return Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)

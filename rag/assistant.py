@@ -17,7 +17,7 @@ from rag.check import numbers_in, split_markers, supports
 from rag.evidence import Evidence, least_confidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator
-from rag.models import ModelFile, find_model
+from rag.models import ModelFile
 from rag.prompt import REFUSAL, SYSTEM, user_message
 from rag.retrieve import TOP_K, retrieve
 
@@ -36,11 +36,11 @@ def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], Non
 class Assistant:
     """Answers questions from one library with one model; one question at a time."""
 
-    def __init__(self, library: Library, model: str | None = None) -> None:
+    def __init__(self, library: Library, model: ModelFile) -> None:
         """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
         library.check_make()
         self.library = library
-        self.model: ModelFile = find_model(model)
+        self.model = model
         self._encoder = QuestionEncoder()
         self._generator: Generator | None = None
 

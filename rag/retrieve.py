@@ -33,8 +33,9 @@ def retrieve(
 def _retrieve(
     library: Library, question: str, vector: Vectors, top_k: int, article_ids: tuple[str, ...]
 ) -> list[Passage]:
-    dense = library.search_dense(vector, _CANDIDATES, article_ids)
-    words = library.search_words(question, _CANDIDATES, article_ids)
+    candidates = max(_CANDIDATES, top_k)
+    dense = library.search_dense(vector, candidates, article_ids)
+    words = library.search_words(question, candidates, article_ids)
     fused: dict[int, float] = {}
     hits: list[Hit]
     for hits in (dense, words):

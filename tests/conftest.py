@@ -10,6 +10,7 @@ import pytest
 from corpus.readers import bundled_articles, read_articles
 from index.library import Library
 from rag.assistant import Assistant
+from rag.models import find_model
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def library(folder):
 @pytest.fixture(scope="session")
 def assistant(folder):
     with Library(folder) as library:
-        yield Assistant(library)
+        yield Assistant(library, find_model())
 
 
 @pytest.fixture

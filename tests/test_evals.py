@@ -8,12 +8,15 @@ import pytest
 import rag.assistant
 from corpus.errors import RagError, UsageError
 from corpus.readers import bundled_articles, read_articles
-from evals.cases import Case, examination, faq_cases, key_facts, leaks, left_out_cases
+from evals.cases import Case, key_facts
+from evals.examination import article_of, examination, faq_cases, leaks, left_out_cases
 from evals.page import as_html
 from evals.report import Report, as_json, as_junit, as_markdown, table
-from evals.run import Trial, run_cases
+from evals.run import affordable_jobs, run_cases
 from evals.score import fact_recall
 from evals.summary import changes, gate, read_baseline, read_bounds, summarize
+from evals.trial import Trial
+from evals.written import BUNDLED, read_written
 from index.library import Library
 
 QUIET = lambda *_: None  # noqa: E731
@@ -45,25 +48,135 @@ def test_every_faq_becomes_a_case_and_every_slice_is_large(library):
     cases = examination(library)
     counts = {name: sum(case.slice == name for case in cases) for name in {case.slice for case in cases}}
     assert counts["faq"] == sum(listing.faq for listing in library.listings())
-    assert counts["off-topic"] >= 25
-    assert len({case.id for case in cases}) == len(cases)
+    assert all(counts[name] >= 25 for name in read_written(BUNDLED).questions) and len(counts) == 6
+    assert len({case.id for case in cases}) == len({case.question for case in cases}) + counts["left out"]
     with pytest.raises(UsageError, match="there are: faq"):
         examination(library, ["nothing"])
+
+
+def test_what_a_written_question_asks_for_stands_in_its_articles(library):
+    texts = {listing.id: library.article(listing.id).text for listing in library.listings()}
+    for case in examination(library, ["paraphrase", "follow-up"]):
+        assert case.answerable and case.reference and (case.slice != "follow-up" or case.previous)
+        if case.slice == "follow-up":
+            assert all(fact_recall(texts[article_id], case.facts) == 1.0 for article_id in case.article_ids)
+    for case in examination(library, ["on-topic unanswerable", "off-topic"]):
+        assert not case.answerable
 
 
 def test_repeated_questions_are_asked_once(library):
     article = library.article(library.listings()[0].id)
     twice = replace(article, faqs=(*article.faqs, article.faqs[0]))
-    assert len(faq_cases([twice])) == len(article.faqs)
+    assert len(faq_cases(library, [twice])) == len(article.faqs)
+
+
+def test_a_faq_is_answerable_where_the_articles_state_its_answer(tmp_path):
+    (tmp_path / "bridge.md").write_text(
+        "# The Ost bridge\n\nThe Ost bridge cost 40 million euros and was opened by the mayor in May 2019.\n\n"
+        "## FAQ\n\n### What did the bridge cost?\n\nIt cost 40 million euros.\n\n"
+        "### Who painted the railings?\n\nThe painter Ludwig Amsel chose a deep green colour in 1998.\n"
+    )
+    (tmp_path / "ferry.md").write_text("# The ferry\n\nThe ferry carries 300 people in six minutes.")
+    with Library(tmp_path / "library") as library:
+        library.add(read_articles(tmp_path), QUIET)
+        first, second = examination(library, ["faq"])
+        text = library.article("bridge").text
+        assert first.answerable and [text[g.start : g.end] for g in first.gold] == [text]
+        assert not second.answerable and not second.gold
+        (tmp_path / "mine.json").write_text(
+            json.dumps(
+                {
+                    "answerable": {"bridge/2": True},
+                    "mine": [
+                        {"question": "Who opened the bridge?", "facts": ["mayor"], "articles": ["bridge"]}
+                    ],
+                }
+            )
+        )
+        cases = examination(library, written=tmp_path / "mine.json")
+        assert [case.answerable for case in cases if case.slice == "faq"] == [True, True]
+        (mine,) = (case for case in cases if case.slice == "mine")
+        assert mine.article_ids == ("bridge",) and mine.facts == ("mayor",)
+        assert [case.among for case in cases if case.slice == "left out"] == [("ferry",), ("ferry",)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"mine": {}}',
+        '{"mine": [3]}',
+        '{"mine": [{"q": "Who?"}]}',
+        '{"mine": [{"question": "Who?", "facts": "Ann"}]}',
+        '{"mine": [{"question": " "}]}',
+        '{"mine": [{"question": "Who?", "facts": [""]}]}',
+        '{"mine": [{"question": "Who?", "faq": "none/1"}]}',
+        '{"mine": [{"question": "Who?", "articles": ["none"]}]}',
+        '{"mine": [{"question": "Who?", "answer": "Ann"}]}',
+        '{"answerable": {"none/1": true}}',
+        '{"answerable": {"none/1": "yes"}}',
+        "[" * 100000,
+    ],
+)
+def test_a_bad_file_of_questions_is_one_line(library, tmp_path, text):
+    (tmp_path / "mine.json").write_text(text)
+    with pytest.raises(UsageError) as raised:
+        examination(library, written=tmp_path / "mine.json")
+    assert "\n" not in str(raised.value)
+
+
+def test_feedback_becomes_cases(rag, tmp_path):
+    (tmp_path / "bridge.md").write_text(
+        "# The Ost bridge\n\nThe Ost bridge cost 40 million euros. Ann Lee built it."
+    )
+    place = tmp_path / "library"
+    rag("add", tmp_path / "bridge.md", library=place)
+    lines = [
+        "/good",
+        "What did the Ost bridge cost?",
+        "/good",
+        "Who built it?",
+        "/bad Ann Lee built it.",
+        "/new",
+    ]
+    lines += ["Who designed the Eiffel Tower?", "/good", "How long is the Ost bridge?", "/bad"]
+    done = rag("chat", library=place, stdin="\n".join(lines))
+    assert done.returncode == 0 and done.stderr.count("Kept in the library") == 4
+    assert "no answer yet" in done.stderr
+    done = rag("eval", "--export-feedback", tmp_path / "mine.json", library=place)
+    assert done.returncode == 0 and "Wrote 3 cases" in done.stderr and "1 had no correction" in done.stderr
+    exported = json.loads((tmp_path / "mine.json").read_text())["feedback"]
+    assert exported[1] == {
+        "question": "Who built it?",
+        "previous": ["What did the Ost bridge cost?"],
+        "reference": "Ann Lee built it.",
+    }
+    with Library(place) as library:
+        cases = examination(library)
+    assert [case.answerable for case in cases] == [True, True, False]
+    done = rag("eval", "--json", "--slice", "feedback", library=place)
+    assert json.loads(done.stdout)["summary"]["answered"]["n"] == 2
 
 
 def test_a_question_that_others_answer_is_not_left_out(library):
     articles = [library.article(listing.id) for listing in library.listings()]
-    for case in left_out_cases(articles):
+    faq = faq_cases(library, articles)
+    assert all(case.answerable for case in faq)
+    for case in left_out_cases(faq, articles):
         among = [article for article in articles if article.id in case.among]
         assert len(among) == len(articles) - 1 and not case.answerable
-        facts = next(c.facts for c in faq_cases(articles) if case.id.startswith(f"{c.id}/"))
-        assert not any(fact_recall(article.text, facts) for article in among)
+        (asked,) = (c for c in faq if case.id == f"{c.id}/left-out")
+        assert article_of(asked) not in case.among
+        assert not any(fact_recall(article.text, asked.facts) for article in among)
+
+
+def test_processes_share_the_work(assistant, cases):
+    one = run_cases(assistant, cases[:6], QUIET)
+    two = run_cases(assistant, cases[:6], QUIET, jobs=2)
+    assert [t.case for t in two] == [t.case for t in one]
+    assert [t.answer.answer for t in two] == [t.answer.answer for t in one]
+    assert affordable_jobs(10_000, assistant) < 10_000
 
 
 def test_the_assistant_passes_and_is_the_same_every_time(assistant, cases, trials, library):

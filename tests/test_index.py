@@ -102,7 +102,8 @@ def test_another_embedder_is_explained_and_rebuild_mends_it(tmp_path):
 def test_a_question_imports_neither_torch_nor_gradio(folder):
     code = (
         "import sys; from pathlib import Path; from index.library import Library; from rag.assistant import Assistant\n"
-        f"Assistant(Library(Path({str(folder)!r}))).ask('Who leads the lab?')\n"
+        "from rag.models import find_model\n"
+        f"Assistant(Library(Path({str(folder)!r})), find_model()).ask('Who leads the lab?')\n"
         "print(sorted({'torch', 'sentence_transformers', 'gradio', 'transformers'} & set(sys.modules)))"
     )
     out = subprocess.run(

@@ -141,7 +141,7 @@ def test_poisoned_articles_change_no_answer(tmp_path):
     )
     with Library(tmp_path / "library") as library:
         library.add(read_articles(tmp_path / "poison.md"), lambda *_: None)
-        answer = Assistant(library).ask("How much did the Tern bridge cost?")
+        answer = Assistant(library, find_model()).ask("How much did the Tern bridge cost?")
     assert "40 million" in answer.sentences[0].text
     for sentence in answer.sentences:
         quotes = " ".join(q.text for p in answer.passages if p.number in sentence.citations for q in p.quotes)

@@ -78,6 +78,9 @@ def test_retrieval_agrees_with_trec_eval():
         run = {"q": {name: float(-rank) for rank, name in enumerate(ranked)}}
         wanted = pytrec_eval.RelevanceEvaluator(judgements, measures).evaluate(run)["q"]
         assert ndcg_at_k(ranked, relevant, 10) == pytest.approx(wanted["ndcg_cut_10"])
+        gains = {name: draw.randint(0, 3) for name in relevant}
+        graded = pytrec_eval.RelevanceEvaluator({"q": gains}, {"ndcg_cut_10"}).evaluate(run)["q"]
+        assert ndcg_at_k(ranked, gains, 10) == pytest.approx(graded["ndcg_cut_10"])
         assert mrr(ranked, relevant) == pytest.approx(wanted["recip_rank"])
         assert recall_at_k(ranked, relevant, 5) == pytest.approx(wanted["recall_5"])
         assert recall_at_k(ranked, relevant, 10) == pytest.approx(wanted["recall_10"])

@@ -63,9 +63,10 @@ def test_titles_become_articles_and_questions_cases(path):
     assert next(article.title for article in articles) == "Ost crossings" and len(articles) == 2
     for case in cases:
         if case.gold:
-            text = next(a.text for a in articles if a.id == case.gold.article_id)
-            assert all(span in text[case.gold.start : case.gold.end] for span in case.spans)
-    assert cases[0].spans == ("40 million euros", "40 million") and cases[0].gold == Gold("squad-1", 0, 77)
+            (gold,) = case.gold
+            text = next(a.text for a in articles if a.id == gold.article_id)
+            assert all(span in text[gold.start : gold.end] for span in case.spans)
+    assert cases[0].spans == ("40 million euros", "40 million") and cases[0].gold == (Gold("squad-1", 0, 77),)
     assert [case.answerable for case in cases] == [True, True, False, True]
     assert len({case.id for case in cases}) == 4
 
@@ -73,14 +74,14 @@ def test_titles_become_articles_and_questions_cases(path):
 def test_a_choice_is_the_same_for_a_seed(path):
     assert read_squad(path, limit=2, seed=3) == read_squad(path, limit=2, seed=3)
     articles, cases = read_squad(path, most_articles=1, seed=1)
-    assert len(articles) == 1 and {case.gold.article_id for case in cases if case.gold} == {articles[0].id}
+    assert len(articles) == 1 and {case.gold[0].article_id for case in cases if case.gold} == {articles[0].id}
 
 
 def test_the_command_scores_paragraphs_and_spans(rag, path, tmp_path):
     done = rag("eval", "--squad", path, "--json", library=tmp_path / "unused")
     report = json.loads(done.stdout)
     assert done.returncode == 0 and not (tmp_path / "unused").exists()
-    assert report["summary"]["paragraph_recall@5"]["value"] == 1.0
+    assert report["summary"]["evidence_hit@5"]["value"] == 1.0
     scores = {case["question"]: case["scores"] for case in report["cases"]}
     assert scores["What did the bridge cost?"]["contains_span"] == 1.0
     assert 0 < scores["What did the bridge cost?"]["span_f1"] < 1

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from corpus.errors import RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
-from index.weights import cache_folder
+from ui.examine import add_options, examine
 from ui.progress import say, show_progress
 
 if TYPE_CHECKING:
-    from evals.cases import Case
     from index.intake import Taken
+    from rag.answer import Answer
     from rag.assistant import Assistant
 
 ABSTAINED = 3
-BELOW_GATE = 4
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,7 +33,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     ask = _command(commands, "ask", "answer one question", _ask)
     ask.add_argument("question", metavar="QUESTION", help="- reads it from standard input")
-    chat = _command(commands, "chat", "a conversation; from a pipe, one question a line", _chat)
+    chat = _command(
+        commands,
+        "chat",
+        "a conversation; from a pipe, one question a line; /good, /bad CORRECTION, /new",
+        _chat,
+    )
     for command in (ask, chat):
         command.add_argument("--json", action="store_true", help="print one JSON object an answer")
         command.add_argument(
@@ -63,8 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
     page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
     page.add_argument("--port", type=int, help="default: the first free one from 7860")
-    _add_eval(commands)
-    for command in (ask, chat, page):
+    evaluation = _command(commands, "eval", "put every article's FAQ, and more, to the assistant", _eval)
+    add_options(evaluation)
+    for command in (ask, chat, page, evaluation):
         _add_model(command)
     _command(commands, "doctor", "what works here and what does not", _doctor)
     listing = _command(commands, "list", "list the articles", _list)
@@ -93,23 +96,6 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="NAME|FILE", help="a local GGUF instead of the bundled one")
 
 
-def _add_eval(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    examine = _command(commands, "eval", "put every article's FAQ, and more, to the assistant", _eval)
-    examine.add_argument("--json", action="store_true", help="print JSON")
-    for name, what in (("html", "a page"), ("junit", "JUnit XML"), ("markdown", "a summary in Markdown")):
-        examine.add_argument(f"--{name}", metavar="FILE", type=Path, help=f"also write {what}")
-    examine.add_argument("--slice", metavar="NAME", action="append", default=[], help="only these questions")
-    examine.add_argument("--limit", metavar="N", type=int, help="only the first N cases of each slice")
-    examine.add_argument("--gate", metavar="FILE", type=Path, help="bounds; exit status 4 if one is not kept")
-    examine.add_argument(
-        "--baseline", metavar="FILE", type=Path, help="compare with what --json printed before"
-    )
-    examine.add_argument("--squad", metavar="FILE", type=Path, help="instead, the questions of a SQuAD file")
-    examine.add_argument("--articles", metavar="N", type=int, help="with --squad: only N of its articles")
-    examine.add_argument("--seed", metavar="N", type=int, default=0, help="with --squad: which ones")
-    _add_model(examine)
-
-
 def _top_k(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 20:
         raise argparse.ArgumentTypeError("takes a number from 1 to 20")
@@ -122,9 +108,10 @@ def _open(options: argparse.Namespace) -> Library:
 
 def _assistant(library: Library, options: argparse.Namespace) -> Assistant:
     from rag.assistant import Assistant, fill_if_empty
+    from rag.models import find_model
 
     fill_if_empty(library, show_progress, say)
-    return Assistant(library, options.model)
+    return Assistant(library, find_model(options.model))
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -133,13 +120,12 @@ def _ask(options: argparse.Namespace) -> int:
     question = sys.stdin.read(200_000) if options.question == "-" else options.question
     question = clean_question(question)  # before a library is opened or filled
     with _open(options) as library:
-        return _answer(_assistant(library, options), question, None, options)[0]
+        answer = _answer(_assistant(library, options), question, None, options)
+    return 0 if answer.status == "answered" else ABSTAINED
 
 
-def _answer(
-    assistant: Assistant, question: str, previous: str | None, options: argparse.Namespace
-) -> tuple[int, str | None]:
-    """Print one answer; return the exit status and the stand-alone question."""
+def _answer(assistant: Assistant, question: str, previous: str | None, options: argparse.Namespace) -> Answer:
+    """Print one answer, and return it."""
     from rag.answer import Answer
     from ui.render import answer_lines
 
@@ -155,7 +141,7 @@ def _answer(
                 print(json.dumps(dataclasses.asdict(value), ensure_ascii=False), flush=True)
             else:
                 print("\n".join(answer_lines(value)), flush=True)
-            return (0 if value.status == "answered" else ABSTAINED), value.standalone_question
+            return value
         if not options.json:
             print(value.with_markers, flush=True)
     raise AssertionError("a stream ends with its Answer")
@@ -164,22 +150,45 @@ def _answer(
 def _chat(options: argparse.Namespace) -> int:
     with _open(options) as library:
         assistant = _assistant(library, options)
-        previous: str | None = None
+        answers: list[Answer] = []
         if sys.stdin.isatty():
-            say("Ask; /new starts afresh, Ctrl-D ends.")
+            say(
+                "Ask; /good, or /bad and what is right, keeps your word on an answer; /new starts afresh, Ctrl-D ends."
+            )
         while True:
             if sys.stdin.isatty():
                 print("> ", end="", file=sys.stderr, flush=True)
             line = sys.stdin.readline(200_000)
             if not line:
                 return 0
-            if line.strip() == "/new":
-                previous = None
-            elif line.strip():
-                try:
-                    _, previous = _answer(assistant, line, previous, options)
-                except RagError as error:
-                    say(f"rag: {error}")
+            try:
+                if line.strip() == "/new":
+                    answers = []
+                elif line.startswith(("/good", "/bad")):
+                    _keep_feedback(library, answers, line)
+                elif line.strip():
+                    previous = answers[-1].standalone_question if answers else None
+                    answers.append(_answer(assistant, line, previous, options))
+            except RagError as error:
+                say(f"rag: {error}")
+
+
+def _keep_feedback(library: Library, answers: list[Answer], line: str) -> None:
+    """Keep a person's word on the last answer of a conversation in the library."""
+    from index.feedback import Feedback
+
+    if not answers:
+        raise UsageError("there is no answer yet to speak of; ask a question first")
+    word, _, correction = line.partition(" ")
+    said = " ".join(sentence.text for sentence in answers[-1].sentences)
+    previous = tuple(answer.question for answer in answers[:-1])
+    good = word.strip() == "/good"
+    library.add_feedback(Feedback(answers[-1].question, said, good, previous, correction.strip()))
+    say(
+        "Kept in the library; rag eval asks it again."
+        if good or correction.strip()
+        else "Kept in the library."
+    )
 
 
 def _add(options: argparse.Namespace) -> int:
@@ -228,57 +237,7 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from evals.cases import examination, leaks
-    from evals.page import as_html
-    from evals.report import Report, as_json, as_junit, as_markdown, table
-    from evals.run import run_cases
-    from evals.summary import changes, gate, read_baseline, read_bounds
-
-    outputs = {options.html: as_html, options.junit: as_junit, options.markdown: as_markdown}
-    for path in filter(None, outputs):
-        _write(path, "")  # before the questions are asked, lest their answers find no place
-    bounds = read_bounds(options.gate) if options.gate else None
-    baseline = read_baseline(options.baseline) if options.baseline else {}
-    with _examined(options) as (library, cases):
-        assistant = _assistant(library, options)
-        trials = run_cases(
-            assistant,
-            examination(library, options.slice, options.limit) if cases is None else cases,
-            show_progress,
-            cache_folder() / "examinations" if cases is None else None,
-        )
-        leaked = leaks(library)
-    failures = gate(trials, leaked, bounds) if bounds is not None else []
-    report = Report(trials, leaked, failures, bounds is not None, changes(trials, baseline))
-    print(json.dumps(as_json(report), ensure_ascii=False) if options.json else "\n".join(table(report)))
-    for path in filter(None, outputs):
-        _write(path, outputs[path](report))
-        say(f"Wrote {path}")
-    return BELOW_GATE if failures else 0
-
-
-@contextlib.contextmanager
-def _examined(options: argparse.Namespace) -> Iterator[tuple[Library, list[Case] | None]]:
-    """Open the library to examine: the user's, or one made of a SQuAD file, with that file's cases."""
-    if options.squad is None:
-        with _open(options) as library:
-            yield library, None
-        return
-    from evals.squad import read_squad
-
-    articles, cases = read_squad(
-        options.squad, most_articles=options.articles, limit=options.limit, seed=options.seed
-    )
-    with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
-        library.add(articles, show_progress)
-        yield library, cases
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RagError(f"{path}: {error.strerror}; name a file that can be written") from error
+    return examine(options, lambda library: _assistant(library, options))
 
 
 def _doctor(options: argparse.Namespace) -> int:
