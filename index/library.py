@@ -10,9 +10,11 @@ import contextlib
 import itertools
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +34,12 @@ from index.database import (
     raise_generation,
 )
 from index.feedback import Feedback, insert_feedback, stored_feedback
+from index.spelling import corrected
 from index.vectors import Hit, State, VectorIndex, saved_state
 from index.windows import WINDOW, Window, embedding_text, windows
 from index.words import check_words, rebuild_words, search_words, words_damaged
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many are done, and of how many."""
 
@@ -239,16 +243,24 @@ class Library:
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
         """Return the ``k`` best chunks by BM25, among these articles or all."""
+        return self._with_words(lambda connection: search_words(connection, question, k, article_ids))
+
+    def corrected(self, question: str) -> str:
+        """Return a question with its misspelt names as the articles spell them."""
+        return self._with_words(lambda connection: corrected(connection, question))
+
+    def _with_words(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Read the full-text index, made anew first if it is missing or damaged."""
         try:
             with self._database.reading() as connection:
-                return search_words(connection, question, k, article_ids)
+                return read(connection)
         except LibraryError as error:
             if not self._database.writable or not words_damaged(error.__cause__):
                 raise
         with self._database.writing() as connection:
             rebuild_words(connection)
         with self._database.reading() as connection:
-            return search_words(connection, question, k, article_ids)
+            return read(connection)
 
     def _vector_index(self) -> VectorIndex:
         with self.snapshot():

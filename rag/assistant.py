@@ -84,7 +84,7 @@ class Assistant:
         began = time.perf_counter()
         question = clean_question(question)
         self.library.require(article_ids)
-        alone = stand_alone(question, previous)
+        alone = self.library.corrected(stand_alone(question, previous))
         vector = self._encoder.encode([alone])[0]
         passages = retrieve(self.library, alone, vector, top_k, article_ids)
         evidence = rank_evidence(alone, vector, passages, self._encoder.encode)

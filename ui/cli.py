@@ -48,6 +48,11 @@ def _parser() -> argparse.ArgumentParser:
             "--top-k", metavar="N", type=_top_k, default=5, help="passages to read (1 to 20)"
         )
         command.add_argument("--quotes", action="store_true", help="answer in quotations alone")
+    search = _command(commands, "search", "the passages for a question, and why each was found", _search)
+    search.add_argument("question", metavar="QUESTION")
+    search.add_argument("--json", action="store_true", help="print JSON")
+    search.add_argument("--article", metavar="ID", action="append", default=[], help="only from this article")
+    search.add_argument("--top-k", metavar="N", type=_top_k, default=5, help="passages (1 to 20)")
     add = _command(
         commands, "add", "add articles: files, folders, patterns, web pages, feeds, sitemaps", _add
     )
@@ -141,6 +146,8 @@ def _answer(assistant: Assistant, question: str, previous: str | None, options: 
                 print(json.dumps(dataclasses.asdict(value), ensure_ascii=False), flush=True)
             else:
                 print("\n".join(answer_lines(value)), flush=True)
+                if value.standalone_question != value.question:
+                    say(f"Asked as: {value.standalone_question}")
             return value
         if not options.json:
             print(value.with_markers, flush=True)
@@ -171,6 +178,30 @@ def _chat(options: argparse.Namespace) -> int:
                     answers.append(_answer(assistant, line, previous, options))
             except RagError as error:
                 say(f"rag: {error}")
+
+
+def _search(options: argparse.Namespace) -> int:
+    from index.embed import QuestionEncoder
+    from rag.assistant import clean_question, fill_if_empty
+    from rag.retrieve import rank_chunks
+    from ui.render import found_lines, found_values
+
+    question = clean_question(options.question)
+    with _open(options) as library:
+        fill_if_empty(library, show_progress, say)
+        library.check_make()
+        library.require(options.article)
+        spelt = library.corrected(question)
+        vector = QuestionEncoder().encode([spelt])[0]
+        found = rank_chunks(library, spelt, vector, options.top_k, tuple(options.article))
+    if options.json:
+        results = found_values(found, spelt)
+        print(json.dumps({"question": question, "searched": spelt, "results": results}, ensure_ascii=False))
+    else:
+        print("\n".join(found_lines(found, spelt)))
+    if spelt != question and not options.json:
+        say(f"Searched for: {spelt}")
+    return 0 if found else ABSTAINED
 
 
 def _keep_feedback(library: Library, answers: list[Answer], line: str) -> None:
