@@ -35,7 +35,7 @@ from index.database import (
 )
 from index.feedback import Feedback, insert_feedback, stored_feedback
 from index.spelling import corrected
-from index.vectors import Hit, State, VectorIndex, saved_state
+from index.vectors import Hit, State, VectorIndex, lists_for, saved_state
 from index.windows import WINDOW, Window, embedding_text, windows
 from index.words import check_words, rebuild_words, search_words, words_damaged
 
@@ -52,6 +52,7 @@ MAKE = {
 
 _STALE_SHARE = 0.1  # of the dense index, that may change in memory before its file is written anew
 _STALE_CHUNKS = 1000
+_MORE = 3  # times the wanted hits are taken from an approximate search, to be scored exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,22 @@ class Library:
             query = "SELECT id FROM chunks WHERE article_id IN (SELECT value FROM json_each(?))"
             rows = self._database.rows(query, (json.dumps(article_ids),))
             among = np.array([row[0] for row in rows], dtype=np.int64)
-        return self._vector_index().search(vector, k, among)
+        index = self._vector_index()
+        if not index.approximate:
+            return index.search(vector, k, among)
+        return self._rescored(index.search(vector, _MORE * k, among), vector)[:k]
+
+    def _rescored(self, hits: list[Hit], vector: embed.Vectors) -> list[Hit]:
+        """Give hits of an approximate search the cosines of the stored vectors."""
+        ids = json.dumps([hit.chunk_id for hit in hits])
+        rows = self._database.rows(
+            "SELECT id, vector FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        )
+        scores = _as_vectors(row[1] for row in rows) @ vector
+        return sorted(
+            (Hit(row[0], float(score)) for row, score in zip(rows, scores, strict=True)),
+            key=lambda hit: (-hit.score, hit.chunk_id),
+        )
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
         """Return the ``k`` best chunks by BM25, among these articles or all."""
@@ -303,7 +319,14 @@ class Library:
         return index
 
     def _built(self) -> VectorIndex:
+        count = self._database.rows("SELECT count(*) FROM chunks")[0][0]
+        lists, trained_on = lists_for(count)
         index = VectorIndex()
+        if lists:
+            rows = self._database.rows(
+                "SELECT vector FROM chunks WHERE id % ? = 0 ORDER BY id", (max(1, count // trained_on),)
+            )
+            index = VectorIndex.in_lists(_as_vectors(row[0] for row in rows), lists)
         self._add_vectors(index, 0)
         return index
 
@@ -312,8 +335,7 @@ class Library:
         rows = self._database.stream("SELECT id, vector FROM chunks WHERE id >= ? ORDER BY id", (first,))
         while window := list(itertools.islice(rows, WINDOW)):
             ids = np.array([row[0] for row in window], dtype=np.int64)
-            vectors = np.frombuffer(b"".join(row[1] for row in window), dtype=np.float16)
-            index.add(ids, vectors.reshape(-1, embed.DIMENSIONS).astype(np.float32))
+            index.add(ids, _as_vectors(row[1] for row in window))
 
     def _ids(self, query: str, value: object) -> npt.NDArray[np.int64]:
         return np.array([row[0] for row in self._database.rows(query, (value,))], dtype=np.int64)
@@ -453,6 +475,12 @@ class Library:
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", MAKE.items())
                 raise_generation(connection)
         return len(ids)
+
+
+def _as_vectors(stored: Iterable[bytes]) -> embed.Vectors:
+    """Return stored vectors (float16) as rows."""
+    joined = np.frombuffer(b"".join(stored), dtype=np.float16)
+    return joined.reshape(-1, embed.DIMENSIONS).astype(np.float32)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

@@ -1,4 +1,9 @@
-"""The FAISS index over chunk vectors: exact inner product, saved with what tells whether it is current."""
+"""The FAISS index over chunk vectors, saved with what tells whether it is current.
+
+Up to ``MOST_EXACT`` vectors the search is exact, over half-precision values, which is how the library stores them. Above
+it, vectors are kept in lists by nearness (IVF) with 8 bits a value, and the nearest lists are searched;
+evals/bench/vectors.py measures what that costs in recall.
+"""
 
 from __future__ import annotations
 
@@ -27,31 +32,74 @@ class State(NamedTuple):
     next_chunk: int
 
 
+MOST_EXACT = 100_000
+"""Vectors up to which every one is compared: 7 ms on two cores, and 57 ms for a million, which IVF searches in 3 ms."""
+_PROBES = 64  # lists searched, of some 2,000 for a million vectors
+_PER_LIST = 40  # vectors that a list is trained on
+
+
 class VectorIndex:
-    """Chunk ids and their unit vectors, searched exactly."""
+    """Chunk ids and their unit vectors."""
 
     def __init__(self, index: Any = None) -> None:
-        """Wrap a FAISS index, or make an empty one."""
+        """Wrap a FAISS index, or make an empty one that is searched exactly."""
         import faiss
 
-        self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(DIMENSIONS)) if index is None else index
+        half = faiss.ScalarQuantizer.QT_fp16
+        self._index: Any = index
+        if index is None:
+            exact = faiss.IndexScalarQuantizer(DIMENSIONS, half, faiss.METRIC_INNER_PRODUCT)
+            self._index = faiss.IndexIDMap2(exact)
+
+    @classmethod
+    def in_lists(cls, sample: Vectors, lists: int) -> VectorIndex:
+        """Return an empty index of so many lists, laid out for vectors like those of ``sample``, shape (n, 384)."""
+        import faiss
+
+        index = faiss.index_factory(DIMENSIONS, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+        index.train(sample)
+        return cls(index)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
+    @property
+    def approximate(self) -> bool:
+        """Whether scores are approximate, and a near vector may be missed."""
+        return hasattr(self._index, "nprobe")
+
     def search(self, vector: Vectors, k: int, among: npt.NDArray[np.int64] | None = None) -> list[Hit]:
         """Return the ``k`` nearest chunks by cosine; ``among`` restricts the search to those ids."""
-
-        options = _among(among) if among is not None else None
-        scores, ids = self._index.search(vector.reshape(1, -1), k, params=options)
+        scores, ids = self._index.search(vector.reshape(1, -1), k, params=self._parameters(among))
         return [Hit(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
+
+    def _parameters(self, among: npt.NDArray[np.int64] | None) -> Any:
+        import faiss
+
+        chosen = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
+        if not self.approximate:
+            exact: Any = faiss.SearchParameters
+            return exact(**chosen)
+        in_lists: Any = faiss.SearchParametersIVF
+        # few articles may lie in any list
+        return in_lists(nprobe=_PROBES if among is None else self._index.nlist, **chosen)
 
     @property
     def ids(self) -> npt.NDArray[np.int64]:
         """The indexed chunks' ids."""
         import faiss
 
-        array: npt.NDArray[np.int64] = faiss.vector_to_array(self._index.id_map)
+        array: npt.NDArray[np.int64]
+        if not self.approximate:
+            array = faiss.vector_to_array(self._index.id_map)
+            return array
+        lists = self._index.invlists
+        parts = [
+            faiss.rev_swig_ptr(lists.get_ids(n), lists.list_size(n)).copy()
+            for n in range(lists.nlist)
+            if lists.list_size(n)
+        ]
+        array = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
         return array
 
     def add(self, ids: npt.NDArray[np.int64], vectors: Vectors) -> None:
@@ -110,11 +158,10 @@ def _read_record(path: Path) -> tuple[State, str]:
     return State(int(record["generation"]), int(record["next_chunk"])), str(record["sha256"])
 
 
-def _among(ids: npt.NDArray[np.int64]) -> Any:
-    import faiss
-
-    parameters: Any = faiss.SearchParameters
-    return parameters(sel=faiss.IDSelectorBatch(ids))
+def lists_for(count: int) -> tuple[int, int]:
+    """Return how many lists so many vectors are kept in, and how many vectors those are trained on; 0 if in none."""
+    lists = int(2 * count**0.5) if count > MOST_EXACT else 0
+    return lists, lists * _PER_LIST
 
 
 def _record_of(path: Path) -> Path:

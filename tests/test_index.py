@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import index.vectors
 from corpus.errors import LibraryError
 from corpus.readers import bundled_articles, parse_article, read_articles
 from index.chunk import CHUNK_PIECES, chunk_article
 from index.embed import MOST_PIECES, QuestionEncoder, count_pieces
 from index.library import Library
 from index.sentences import split_sentences
+from index.vectors import VectorIndex
 from index.windows import embedding_text
 from index.words import terms_of
 
@@ -110,3 +112,39 @@ def test_a_question_imports_neither_torch_nor_gradio(folder):
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True
     )
     assert out.stdout.strip() == "[]"
+
+
+def test_a_large_index_finds_what_an_exact_one_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(index.vectors, "MOST_EXACT", 200)
+    words = "bridge ferry owl river tower train glacier violin market garden".split()
+    text = "\n\n".join(
+        f"## {a} {n}\n\nThe {a} number {n} stands beside the {b}."
+        for n in range(6)
+        for a in words
+        for b in words
+    )
+    (tmp_path / "many.md").write_text(f"# Many\n\n{text}")
+    (tmp_path / "few.md").write_text("# Few\n\nA lighthouse keeper counts ships at night.")
+    with Library(tmp_path / "library") as library:
+        library.add(read_articles(tmp_path), QUIET)
+        library.refresh()
+        assert library._vector_index().approximate and len(library._vector_index()) == sum(
+            x.chunks for x in library.listings()
+        )
+        vectors = QuestionEncoder().encode(["the owl beside the river", "who counts ships?", "violin 3"])
+        exact = VectorIndex()
+        library._add_vectors(exact, 0)
+        for vector in vectors:
+            wanted = exact.search(vector, 10)
+            found = library.search_dense(vector, 10)
+            assert len({h.chunk_id for h in found} & {h.chunk_id for h in wanted}) >= 9
+            assert found[0].score == pytest.approx(wanted[0].score, abs=1e-3)
+        (only,) = library.search_dense(vectors[0], 5, ("few",))
+        library.remove(["few"], QUIET)
+        assert only.chunk_id not in {h.chunk_id for h in library.search_dense(vectors[1], 10)}
+        assert sorted(library._vector_index().ids) == [
+            r[0] for r in library._database.rows("SELECT id FROM chunks ORDER BY id")
+        ]
+    with Library(tmp_path / "library") as library:  # from the file, which still has the removed chunk
+        assert only.chunk_id not in {h.chunk_id for h in library.search_dense(vectors[1], 10)}
+        assert library._vector_index().approximate
