@@ -2,7 +2,7 @@
 
 Up to ``MOST_EXACT`` vectors the search is exact, over half-precision values, which is how the library stores them. Above
 it, vectors are kept in lists by nearness (IVF) with 8 bits a value, and the nearest lists are searched;
-evals/bench/vectors.py measures what that costs in recall.
+evals/bench/scale.py measures what that costs in recall.
 """
 
 from __future__ import annotations

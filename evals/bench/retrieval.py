@@ -1,0 +1,302 @@
+"""How well retrieval finds the chunk that answers: ``python -m evals.bench.retrieval DATA``.
+
+DATA holds selqa, covid_qa_deepset, policyqa, medquad and lost_in_the_middle_nq. All articles of a set are one library,
+a question's gold chunks are those that share text with its answer. Articles are parted in two halves: --half choose
+for deciding, --half report for the figures. No weights were trained on any of it but the embedder's own. Prints a
+table of ways to search, and with --chunking one of ways to cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gzip
+import json
+import random
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from corpus.article import Article, Section
+from corpus.blocks import clean
+from evals.score import mrr, ndcg_at_k
+from evals.squad import read_squad
+from evals.uncertainty import bootstrap_mean
+from index.chunk import CHUNK_PIECES, chunk_article
+from index.embed import QuestionEncoder, Vectors, chunk_vectors, count_pieces
+from index.windows import embedding_text
+from index.words import SCHEMA, add_words, search_words
+
+_DEPTH = 100
+_BUDGET = 400  # word pieces read: what an answer is worded from
+Ranking = Sequence[int]
+"""Chunk numbers, best first."""
+
+
+class Question(NamedTuple):
+    """A question and where its article answers it: ``(start, end)`` offsets."""
+
+    text: str
+    article_id: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One public set: its articles, and the questions that are asked of all of them together."""
+
+    name: str
+    articles: dict[str, Article]
+    questions: list[Question]
+
+
+# the sets
+
+
+def _article(identity: str, title: str, text: str) -> Article:
+    return Article(identity, title, identity, text, (Section("", 0, len(text)),))
+
+
+def _spans(text: str, answers: Iterable[str]) -> tuple[tuple[int, int], ...]:
+    places = ((text.find(answer), len(answer)) for answer in answers if answer)
+    return tuple((start, start + length) for start, length in places if start >= 0)
+
+
+def _lines(path: Path) -> Iterator[Any]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def selqa(data: Path) -> Pool:
+    """Wikipedia sections; the answer's sentences are marked (Jurczyk et al., ICTAI 2016)."""
+    with gzip.open(data / "selqa/ass/selqa-ass-dev.json.gz", "rt", encoding="utf-8") as file:
+        records = json.load(file)
+    articles: dict[str, Article] = {}
+    questions = []
+    for record in records:
+        sentences = [clean(sentence) for sentence in record["candidates"]]
+        identity = f"{record['article']}/{record['section']}"
+        text = " ".join(sentences)
+        articles[identity] = _article(identity, clean(record["article"]), text)
+        spans = _spans(text, (sentences[n] for n in record["answers"]))
+        questions.append(Question(clean(record["question"]), identity, spans))
+    return Pool("SelQA", articles, questions)
+
+
+def squad_like(name: str, path: Path) -> Pool:
+    """A file in SQuAD's format; an answer's place is its first in the gold paragraph."""
+    articles, cases = read_squad(path)
+    texts = {article.id: article for article in articles}
+    questions = []
+    for case in cases:
+        for gold in case.gold:
+            text = texts[gold.article_id].text[gold.start : gold.end]
+            spans = tuple((gold.start + a, gold.start + b) for a, b in _spans(text, case.spans))
+            questions.append(Question(case.question, gold.article_id, spans))
+    return Pool(name, texts, questions)
+
+
+def medquad(data: Path) -> Pool:
+    """Health pages of one subject each; the answer is a whole section (Ben Abacha & Demner-Fushman, 2019)."""
+    articles, questions = {}, []
+    for number, record in enumerate(_lines(data / "medquad/medquad.jsonl.gz")):
+        answers = [(clean(qa["question"]), clean(qa["answer"] or "")) for qa in record["qas"]]
+        text = "\n\n".join(answer for _, answer in answers if answer)
+        if text:
+            articles[str(number)] = _article(str(number), clean(record["focus"] or ""), text)
+            questions += [Question(q, str(number), _spans(text, [a])) for q, a in answers if a]
+    return Pool("MedQuAD", articles, questions)
+
+
+def natural_questions(data: Path) -> Pool:
+    """Wikipedia passages of a hundred words (Kwiatkowski et al., TACL 2019; Liu et al., TACL 2024)."""
+    articles, questions = {}, []
+    for number, record in enumerate(_lines(data / "lost_in_the_middle_nq/qa_data/nq-open-oracle.jsonl.gz")):
+        text, identity = clean(record["ctxs"][0]["text"]), str(number)
+        articles[identity] = _article(identity, clean(record["ctxs"][0]["title"]), text)
+        questions.append(Question(record["question"], identity, _spans(text, record["answers"])))
+    return Pool("NQ", articles, questions)
+
+
+def read_pools(data: Path, half: str, questions: int, seed: int) -> list[Pool]:
+    """Return each set's half of the articles, and at most so many questions about them."""
+    covid = data / "covid_qa_deepset/data/question-answering/200423_covidQA.json.gz"
+    policies = squad_like("PolicyQA", data / "policyqa/data/dev.json.gz")
+    pools = [selqa(data), squad_like("COVID-QA", covid), policies, medquad(data), natural_questions(data)]
+    return [_half(pool, half, questions, seed) for pool in pools]
+
+
+def _half(pool: Pool, half: str, most: int, seed: int) -> Pool:
+    chance = random.Random(seed)
+    here = [
+        q for q in pool.questions if q.spans and (zlib.crc32(q.article_id.encode()) % 2 == (half == "report"))
+    ]
+    chosen = chance.sample(here, min(most, len(here)))
+    asked = {question.article_id for question in chosen}
+    others = [i for i in pool.articles if i not in asked]
+    more = chance.sample(others, min(len(others), 2 * most))  # the library is larger than what is asked about
+    return Pool(pool.name, {i: pool.articles[i] for i in [*sorted(asked), *more]}, chosen)
+
+
+# searching one way or another
+
+
+class Searched:
+    """A pool cut, embedded and searched: for each question the dense and the word ranking, and the gold chunks."""
+
+    def __init__(self, pool: Pool, most: int, prefix: bool) -> None:
+        chunks = [c for article in pool.articles.values() for c in chunk_article(article, count_pieces, most)]
+        texts = [embedding_text(chunk) if prefix else chunk.text for chunk in chunks]
+        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+        vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        vectors[order] = np.concatenate(list(chunk_vectors([texts[n] for n in order])))
+        self.chunks, self.vectors, self.pool = chunks, vectors, pool
+        self.pieces = count_pieces([chunk.text for chunk in chunks])
+        self.gold = [self._gold(question) for question in pool.questions]
+        asked = _encode(tuple(question.text for question in pool.questions))
+        scores = asked @ vectors.T
+        self.dense = [[(int(n), float(row[n])) for n in np.argsort(-row)[:_DEPTH]] for row in scores]
+        self.words = self._by_words()
+
+    def _gold(self, question: Question) -> set[int]:
+        return {
+            n
+            for n, chunk in enumerate(self.chunks)
+            if chunk.article_id == question.article_id
+            and any(chunk.start < end and start < chunk.end for start, end in question.spans)
+        }
+
+    def _by_words(self) -> list[list[tuple[int, float]]]:
+        database = sqlite3.connect(":memory:")
+        database.executescript(SCHEMA)
+        add_words(database, enumerate(self.chunks))
+        return [
+            [(hit.chunk_id, hit.score) for hit in search_words(database, question.text, _DEPTH, ())]
+            for question in self.pool.questions
+        ]
+
+
+@functools.cache
+def _encode(texts: tuple[str, ...]) -> Vectors:
+    return QuestionEncoder().encode(texts)
+
+
+Scored = Sequence[tuple[int, float]]
+Fuse = Callable[[Scored, Scored], Ranking]
+
+
+def reciprocal(k: float, share: float, depth: int) -> Fuse:
+    """Reciprocal rank fusion with constant ``k``; the dense ranking counts for ``share``, the words for the rest."""
+
+    def fuse(dense: Scored, words: Scored) -> Ranking:
+        fused: dict[int, float] = {}
+        for part, ranking in ((share, dense), (1 - share, words)):
+            for rank, (n, _) in enumerate(ranking[:depth], start=1):
+                fused[n] = fused.get(n, 0.0) + part / (k + rank)
+        return sorted(fused, key=lambda n: -fused[n])
+
+    return fuse
+
+
+def weighted(share: float, depth: int) -> Fuse:
+    """The convex combination of scores, each scaled to [0, 1] over its ranking (Bruch et al., TOIS 2023)."""
+
+    def fuse(dense: Scored, words: Scored) -> Ranking:
+        fused: dict[int, float] = {}
+        for part, ranking in ((share, dense[:depth]), (1 - share, words[:depth])):
+            low, high = (ranking[-1][1], ranking[0][1]) if ranking else (0.0, 0.0)
+            for n, score in ranking:
+                fused[n] = fused.get(n, 0.0) + part * (score - low) / (high - low or 1.0)
+        return sorted(fused, key=lambda n: -fused[n])
+
+    return fuse
+
+
+WAYS: dict[str, Fuse] = {
+    "BM25": lambda dense, words: [n for n, _ in words],
+    "dense": lambda dense, words: [n for n, _ in dense],
+    **{
+        f"RRF k={k:g}, dense {share:g}, {depth}": reciprocal(k, share, depth)
+        for k, share, depth in (
+            (60, 0.5, 20), (60, 0.5, 100), (20, 0.5, 20), (5, 0.5, 20), (60, 0.4, 20), (60, 0.6, 20)
+        )
+    },
+    **{f"scores, dense {share:g}, {depth}": weighted(share, depth) for share, depth in ((0.3, 100), (0.5, 20), (0.5, 100), (0.7, 100))},
+}  # fmt: skip
+
+
+# scoring
+
+
+def scores_of(searched: Searched, fuse: Fuse) -> list[dict[str, float]]:
+    """Return the scores of each question."""
+    found = []
+    for dense, words, gold in zip(searched.dense, searched.words, searched.gold, strict=True):
+        ranking = list(fuse(dense, words))
+        ids, wanted = list(map(str, ranking)), {str(n) for n in gold}
+        hits = {f"recall@{k}": float(any(n in gold for n in ranking[:k])) for k in (1, 5, 10)}
+        read = np.cumsum([searched.pieces[n] for n in ranking[:20]])
+        inside: npt.NDArray[np.bool_] = read <= max(_BUDGET, int(read[0]) if len(read) else 0)
+        hits[f"in {_BUDGET} pieces"] = float(
+            any(n in gold for n, fits in zip(ranking, inside, strict=False) if fits)
+        )
+        found.append(hits | {"MRR": mrr(ids, wanted), "nDCG@10": ndcg_at_k(ids, wanted, 10)})
+    return found
+
+
+def table(rows: dict[str, list[list[dict[str, float]]]], names: Sequence[str]) -> Iterator[str]:
+    """Yield a Markdown table: a way each row, the mean over the sets, and each set's nDCG@10 with its interval."""
+    metrics = [*next(iter(rows.values()))[0][0]]
+    yield f"| way | {' | '.join(metrics)} | {' | '.join(f'nDCG@10 {name}' for name in names)} |"
+    yield "|---" * (1 + len(metrics) + len(names)) + "|"
+    for way, pools in rows.items():
+        means = [
+            np.mean([np.mean([case[metric] for case in cases]) for cases in pools]) for metric in metrics
+        ]
+        each = [bootstrap_mean([case["nDCG@10"] for case in cases]) for cases in pools]
+        cells = [f"{m:.3f}" for m in means] + [f"{m.value:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in each]
+        yield f"| {way} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m evals.bench.retrieval", description=__doc__)
+    parser.add_argument("data", type=Path, help="the folder of public data")
+    parser.add_argument("--half", choices=("choose", "report"), default="report")
+    parser.add_argument("--questions", type=int, default=300, help="of each set")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--chunking", action="store_true", help="also other sizes of chunks, and no prefix")
+    options = parser.parse_args()
+    pools = read_pools(options.data, options.half, options.questions, options.seed)
+    names = [pool.name for pool in pools]
+    searched = [Searched(pool, CHUNK_PIECES, True) for pool in pools]
+    print(
+        ", ".join(
+            f"{s.pool.name}: {len(s.pool.questions)} questions, {len(s.chunks)} chunks" for s in searched
+        )
+    )
+    print(
+        "\n".join(table({way: [scores_of(s, fuse) for s in searched] for way, fuse in WAYS.items()}, names))
+    )
+    without_title = [Searched(pool, 256, False) for pool in pools]
+    plain = {"plain MiniLM and FAISS, 256 pieces": [scores_of(s, WAYS["dense"]) for s in without_title]}
+    print("\n".join([*table(plain, names)][2:]))
+    if options.chunking:
+        hybrid = reciprocal(60, 0.5, 20)
+        rows = {
+            f"{most} pieces, {'with' if prefix else 'without'} title and heading": [
+                scores_of(Searched(pool, most, prefix), hybrid) for pool in pools
+            ]
+            for most, prefix in ((64, True), (96, True), (128, True), (128, False), (192, True))
+        }
+        print("\n".join(table(rows, names)))
+
+
+if __name__ == "__main__":
+    main()
