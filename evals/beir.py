@@ -17,7 +17,7 @@ from corpus.errors import ArticleError
 from evals.score import mrr, ndcg_at_k, recall_at_k
 from index.embed import QuestionEncoder
 from index.library import Library, Progress
-from rag.retrieve import retrieve
+from rag.retrieve import rank_chunks
 
 _DEPTH = 100
 """Passages that are retrieved for a query; a document counts by its best one."""
@@ -119,7 +119,9 @@ def rank_documents(library: Library, queries: Sequence[Query], progress: Progres
     encoder = QuestionEncoder()
     rankings = []
     for done, query in enumerate(queries, start=1):
-        passages = retrieve(library, query.text, encoder.encode([query.text])[0], _DEPTH)
-        rankings.append(Ranking(query, tuple(dict.fromkeys(passage.source for passage in passages))))
+        found = rank_chunks(library, query.text, encoder.encode([query.text])[0], _DEPTH)
+        ids = dict.fromkeys(one.chunk.article_id for one in found)
+        sources = library.sources(ids)
+        rankings.append(Ranking(query, tuple(sources[article_id] for article_id in ids)))
         progress("ranking queries", done, len(queries))
     return rankings

@@ -247,15 +247,15 @@ class Library:
 
     def _rescored(self, hits: list[Hit], vector: embed.Vectors) -> list[Hit]:
         """Give hits of an approximate search the cosines of the stored vectors."""
-        ids = json.dumps([hit.chunk_id for hit in hits])
-        rows = self._database.rows(
-            "SELECT id, vector FROM chunks WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-        )
+        scores = self.similarities(vector, [hit.chunk_id for hit in hits])
+        return sorted((Hit(*pair) for pair in scores.items()), key=lambda hit: (-hit.score, hit.chunk_id))
+
+    def similarities(self, vector: embed.Vectors, chunk_ids: Sequence[int]) -> dict[int, float]:
+        """Return the cosine of a question's vector with each chunk's."""
+        query = "SELECT id, vector FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._database.rows(query, (json.dumps(list(chunk_ids)),))
         scores = _as_vectors(row[1] for row in rows) @ vector
-        return sorted(
-            (Hit(row[0], float(score)) for row, score in zip(rows, scores, strict=True)),
-            key=lambda hit: (-hit.score, hit.chunk_id),
-        )
+        return {row[0]: round(float(score), 4) for row, score in zip(rows, scores, strict=True)}
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
         """Return the ``k`` best chunks by BM25, among these articles or all."""

@@ -1,6 +1,6 @@
 """Full-text search (BM25) over title, heading and text, by SQLite's FTS5 with Porter stemming.
 
-FTS5 scores every chunk that has any word of the question, which takes 110 ms over a million chunks. So a question's
+FTS5 scores every chunk that has any word of the question, which takes 60 ms over a million chunks. So a question's
 rarest words are looked up, as many as the budget of matches allows; the others add little to BM25. That takes 6 ms,
 loses no measurable recall, and keeps the words in the library's own transactions (evals/bench/scale.py).
 """

@@ -17,7 +17,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk chosen for one question; ``start`` and ``end`` are offsets into the article's text."""
+    """A chunk, or neighbouring ones, chosen for one question; ``start`` and ``end`` are offsets into the article's text.
+
+    ``score`` in [0, 1] is what ranks it, ``similarity`` the cosine of its best chunk's vector and the question's.
+    """
 
     number: int
     article_id: str
@@ -28,6 +31,7 @@ class Passage:
     start: int
     end: int
     score: float
+    similarity: float = 0.0
     cited: bool = False
     quotes: tuple[Quote, ...] = ()
 

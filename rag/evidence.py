@@ -38,7 +38,17 @@ _ASKS_TIME = re.compile(r"\bwhen\b|\bwhat (?:date|year|month)\b|\bwhich (?:year|
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w-]*[A-Za-z]")
 
 
-SIGNALS = ("cosine", "overlap", "context", "fusion", "has_kind", "lacks_kind", "unknown_names", "all_known")
+SIGNALS = (
+    "cosine",
+    "overlap",
+    "context",
+    "fusion",
+    "similarity",
+    "has_kind",
+    "lacks_kind",
+    "unknown_names",
+    "all_known",
+)
 """The names of a sentence's signals, in the order of ``Candidate.signals``."""
 
 
@@ -135,6 +145,7 @@ def candidates(
             overlap,
             context,
             passage.score,
+            passage.similarity,
             float(kind > 0),
             float(kind < 0),
             float(min(unknown, 3)),

@@ -1,13 +1,16 @@
-"""Question -> ranked passages: dense and full-text candidates, fused by reciprocal rank."""
+"""Question -> ranked passages: dense and full-text candidates, fused by their scores.
+
+Which fusion, how deep, and that neighbours merge was decided by evals/bench/retrieval.py over public sets.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from index.chunk import Chunk
-from index.embed import Vectors
+from index.chunk import CHUNK_PIECES, Chunk
+from index.embed import Vectors, count_pieces
 from index.library import Library
 from index.vectors import Hit
 from index.words import terms_of
@@ -15,8 +18,8 @@ from rag.answer import Passage
 from rag.check import stem
 
 TOP_K = 5
-_CANDIDATES = 20
-_RRF_K = 60.0
+_CANDIDATES = 50
+_BATCH = 12  # chunks read at a time
 _SAME_SHARE = 0.8  # of two chunks' words together (Jaccard), from which one repeats the other
 
 
@@ -24,9 +27,11 @@ _SAME_SHARE = 0.8  # of two chunks' words together (Jaccard), from which one rep
 class Found:
     """A chunk that was found, and why: its place and score in the dense and the full-text search, where it is in them.
 
-    Ranks count from 1. ``score`` is reciprocal rank fusion (Cormack et al., SIGIR 2009), as a share of the best possible.
+    Ranks count from 1. ``score`` is the mean of both scores, each scaled to [0, 1] over what that search found (the
+    convex combination of Bruch et al., TOIS 2023).
     """
 
+    chunk_id: int
     chunk: Chunk
     score: float
     dense: tuple[int, float] | None
@@ -42,11 +47,29 @@ class Found:
 def retrieve(
     library: Library, question: str, vector: Vectors, top_k: int = TOP_K, article_ids: tuple[str, ...] = ()
 ) -> list[Passage]:
-    """Return the ``top_k`` passages for a question, best first, numbered from 1."""
+    """Return at most ``top_k`` passages for a question, best first, numbered from 1.
+
+    A passage is a chunk with those of its neighbours that were found as well; all together have no more text than
+    ``top_k`` whole chunks.
+    """
     with library.snapshot():
-        found = rank_chunks(library, question, vector, top_k, article_ids)
-        sources = library.sources(f.chunk.article_id for f in found)
-    return [_passage(n, f, sources[f.chunk.article_id]) for n, f in enumerate(found, start=1)]
+        groups: list[list[Found]] = []
+        left = top_k * CHUNK_PIECES
+        for found in _found(library, question, vector, top_k, article_ids):
+            left -= count_pieces([found.chunk.text])[0]
+            beside = next((group for group in groups if _continues(group, found.chunk)), None)
+            if left < 0 or (beside is None and len(groups) == top_k):
+                break
+            if beside is None:
+                groups.append([found])
+            else:
+                beside.append(found)
+        sources = library.sources(group[0].chunk.article_id for group in groups)
+        similar = library.similarities(vector, [found.chunk_id for group in groups for found in group])
+        return [
+            _passage(library, number, group, sources[group[0].chunk.article_id], similar)
+            for number, group in enumerate(groups, start=1)
+        ]
 
 
 def rank_chunks(
@@ -54,27 +77,42 @@ def rank_chunks(
 ) -> list[Found]:
     """Return the ``top_k`` chunks for a question, best first, without those that nearly repeat a better one."""
     with library.snapshot():
-        candidates = max(_CANDIDATES, top_k)
-        dense = _ranked(library.search_dense(vector, candidates, article_ids))
-        words = _ranked(library.search_words(question, candidates, article_ids))
-        chunks = library.chunks([*dense.keys() | words.keys()])
-    places = {i: (dense.get(i), words.get(i)) for i in sorted(chunks)}
-    fused = [Found(chunks[i], _fused(*place), *place) for i, place in places.items()]
-    fused.sort(key=lambda found: -found.score)
-    return [replace(f, score=round(f.score, 4)) for f in itertools.islice(_distinct(fused), top_k)]
+        return list(itertools.islice(_found(library, question, vector, top_k, article_ids), top_k))
 
 
-def _ranked(hits: Iterable[Hit]) -> dict[int, tuple[int, float]]:
-    """Return each chunk's rank and score."""
-    return {hit.chunk_id: (rank, hit.score) for rank, hit in enumerate(hits, start=1)}
+def _found(
+    library: Library, question: str, vector: Vectors, top_k: int, article_ids: tuple[str, ...]
+) -> Iterator[Found]:
+    candidates = max(_CANDIDATES, top_k)
+    dense = library.search_dense(vector, candidates, article_ids)
+    words = library.search_words(question, candidates, article_ids)
+    scores = fused(dense, words)
+    places = [
+        {hit.chunk_id: (n, hit.score) for n, hit in enumerate(hits, start=1)} for hits in (dense, words)
+    ]
+    ranked = sorted(scores, key=lambda i: (-scores[i], i))
+
+    def in_order() -> Iterator[Found]:
+        for start in range(0, len(ranked), _BATCH):
+            chunks = library.chunks(ranked[start : start + _BATCH])
+            for i in ranked[start : start + _BATCH]:
+                yield Found(i, chunks[i], round(scores[i], 4), places[0].get(i), places[1].get(i))
+
+    yield from _distinct(in_order())
 
 
-def _fused(*places: tuple[int, float] | None) -> float:
-    best = len(places) / (_RRF_K + 1.0)
-    return sum(1.0 / (_RRF_K + place[0]) for place in places if place) / best
+def fused(*rankings: list[Hit]) -> dict[int, float]:
+    """Return each found chunk's mean score over the rankings, scaled to [0, 1] in each; the last of one has 0."""
+    scores: dict[int, float] = {}
+    for hits in filter(None, rankings):
+        high, low = hits[0].score, hits[-1].score if len(hits) > 1 else 0.0
+        for hit in hits:
+            share = (hit.score - low) / (high - low) if high > low else 1.0
+            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + share / len(rankings)
+    return scores
 
 
-def _distinct(ranked: list[Found]) -> Iterator[Found]:
+def _distinct(ranked: Iterable[Found]) -> Iterator[Found]:
     """Pass over what nearly repeats a better chunk, as copies and new editions of an article do."""
     kept: list[set[str]] = []
     for found in ranked:
@@ -84,7 +122,18 @@ def _distinct(ranked: list[Found]) -> Iterator[Found]:
             yield found
 
 
-def _passage(number: int, found: Found, source: str) -> Passage:
-    chunk = found.chunk
-    place = (chunk.article_id, chunk.title, source, chunk.heading)
-    return Passage(number, *place, chunk.text, chunk.start, chunk.end, found.score)
+def _continues(group: list[Found], chunk: Chunk) -> bool:
+    """Whether a chunk stands right before or after a group's in the same section."""
+    numbers = [found.chunk.number for found in group]
+    same = (group[0].chunk.article_id, group[0].chunk.heading) == (chunk.article_id, chunk.heading)
+    return same and chunk.number in (min(numbers) - 1, max(numbers) + 1)
+
+
+def _passage(
+    library: Library, number: int, group: list[Found], source: str, similar: dict[int, float]
+) -> Passage:
+    first = group[0].chunk
+    start, end = min(f.chunk.start for f in group), max(f.chunk.end for f in group)
+    text = first.text if len(group) == 1 else library.article(first.article_id).text[start:end]
+    place = (first.article_id, first.title, source, first.heading)
+    return Passage(number, *place, text, start, end, group[0].score, max(similar[f.chunk_id] for f in group))

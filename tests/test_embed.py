@@ -1,4 +1,6 @@
 import functools
+import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from corpus.readers import bundled_articles, read_articles
 from index import embed
 from index.chunk import chunk_article
 from index.embed import ChunkEmbedder, QuestionEncoder, chunk_vectors, count_pieces, has_fast_bfloat16
+from index.sentences import split_sentences
 from index.windows import embedding_text
 
 ODD = [
@@ -56,8 +59,32 @@ def cosines(batches, expected):
     return (vectors * expected).sum(axis=1)
 
 
-def test_question_encoder_equals_sentence_transformers(texts, expected):
-    assert cosines([QuestionEncoder().encode(texts)], expected).min() > 0.9999
+def varied():
+    """A thousand texts: sentences, pieces of code, cut-off runs, random characters of many scripts, long and short."""
+    chance = random.Random(0)
+    articles = [article.text for article in read_articles(bundled_articles())]
+    sentences = [a[s.start : s.end] for a in articles for s in split_sentences(a)]
+    code = Path(embed.__file__).read_text().splitlines()
+    scripts = [(32, 126), (160, 591), (880, 1279), (1424, 1791), (2304, 2431), (12352, 12543), (19968, 40959)]
+    texts = [*ODD, *sentences, *code]
+    texts = chance.sample(texts, min(700, len(texts)))
+    while len(texts) < 1000:
+        if chance.random() < 0.5:
+            text, start = chance.choice(articles), chance.randrange(4000)
+            texts.append(text[start : start + chance.choice((3, 30, 300, 1500))])
+        else:
+            low, high = chance.choice(scripts)
+            texts.append("".join(chr(chance.randint(low, high)) for _ in range(chance.randrange(1, 60))))
+    return texts
+
+
+def test_question_encoder_equals_sentence_transformers_over_a_thousand_texts():
+    from sentence_transformers import SentenceTransformer
+
+    texts = varied()
+    model = SentenceTransformer(str(embed.verified_embedder()), device="cpu", local_files_only=True)
+    expected = model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    assert len(texts) == 1000 and cosines([QuestionEncoder().encode(texts)], expected).min() > 0.9999
 
 
 def test_chunk_embedder_is_as_good_as_float32(texts, expected):

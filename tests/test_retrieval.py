@@ -1,12 +1,16 @@
+import itertools
 import json
 import sqlite3
 
 import pytest
 
 import index.words
+from index.chunk import CHUNK_PIECES
+from index.embed import QuestionEncoder, count_pieces
 from index.library import Library
+from index.vectors import Hit
 from index.words import SCHEMA, search_words
-from rag.retrieve import rank_chunks
+from rag.retrieve import fused, rank_chunks, retrieve
 
 QUIET = lambda *_: None  # noqa: E731
 
@@ -107,3 +111,29 @@ def test_the_command(rag, folder):
     ]
     assert all(text[r["start"] : r["end"]] == r["text"] for r in report["results"][:1])
     assert rag("search", " ", library=folder).returncode == 2
+
+
+def test_neighbours_become_one_passage_within_the_budget(tmp_path):
+    things = "stone iron timber brick".split()
+    parts = [
+        f"The {thing} bridge crosses the river Ost. "
+        + " ".join(f"Its {thing} part {n} is {thing}{n}." for n in range(9))
+        for thing in things
+    ]
+    with filled(tmp_path, {"long": "# Bridges\n\n" + "\n\n".join(parts)}) as library:
+        vector = QuestionEncoder().encode(["Which bridge crosses the river Ost?"])[0]
+        passages = retrieve(library, "Which bridge crosses the river Ost?", vector, 3)
+        text = library.article("long").text
+        chunks = rank_chunks(library, "Which bridge crosses the river Ost?", vector, 4)
+    assert len(chunks) == 4 and [p.number for p in passages] == list(range(1, len(passages) + 1))
+    assert len(passages) <= 3 and all(text[p.start : p.end] == p.text for p in passages)
+    spans = sorted((p.start, p.end) for p in passages)
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert sum(count_pieces([p.text for p in passages])) <= 3 * CHUNK_PIECES
+    assert any(p.text.count("crosses") > 1 for p in passages)
+
+
+def test_fused_scores_are_means_of_scaled_ones():
+    scores = fused([Hit(1, 0.9), Hit(2, 0.7), Hit(3, 0.5)], [Hit(2, 8.0), Hit(4, 2.0)])
+    assert scores == pytest.approx({1: 0.5, 2: 0.75, 3: 0.0, 4: 0.0})
+    assert fused([], [Hit(2, 8.0)]) == {2: 0.5} and fused([], []) == {}

@@ -227,7 +227,7 @@ WAYS: dict[str, Fuse] = {
             (60, 0.5, 20), (60, 0.5, 100), (20, 0.5, 20), (5, 0.5, 20), (60, 0.4, 20), (60, 0.6, 20)
         )
     },
-    **{f"scores, dense {share:g}, {depth}": weighted(share, depth) for share, depth in ((0.3, 100), (0.5, 20), (0.5, 100), (0.7, 100))},
+    **{f"scores, dense {share:g}, {depth}": weighted(share, depth) for share, depth in ((0.3, 100), (0.5, 20), (0.5, 50), (0.5, 100), (0.7, 100))},
 }  # fmt: skip
 
 
