@@ -19,7 +19,8 @@ SCHEMA = """
 CREATE VIRTUAL TABLE words USING fts5(
   title, heading, text, tokenize='porter unicode61 remove_diacritics 2');
 """
-_WEIGHTS = "1.0, 1.5, 2.0"  # of title, heading and text
+FIELD_WEIGHTS = "1.0, 1.5, 2.0"
+"""Of title, heading and text in BM25."""
 _MOST_TERMS = 40
 _MOST_MATCHES = 8000
 """Chunks that one question may have scored; libraries of fewer lose nothing."""
@@ -117,7 +118,7 @@ def _matching(database: sqlite3.Connection, match: str, k: int, article_ids: tup
         join = " JOIN chunks ON chunks.id = words.rowid AND chunks.article_id IN (SELECT value FROM json_each(?))"
         among = (json.dumps(article_ids),)
     rows = database.execute(
-        "SELECT id, score FROM (SELECT words.rowid AS id, -bm25(words, " + _WEIGHTS + ") AS score"
+        "SELECT id, score FROM (SELECT words.rowid AS id, -bm25(words, " + FIELD_WEIGHTS + ") AS score"
         f" FROM words{join} WHERE words MATCH ? LIMIT ?) ORDER BY score DESC, id LIMIT ?",
         (*among, match, 2 * _MOST_MATCHES, k),
     )

@@ -15,6 +15,7 @@ import json
 import random
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+import index.words
 from corpus.article import Article, Section
 from corpus.blocks import clean
 from evals.score import mrr, ndcg_at_k
@@ -162,7 +164,7 @@ class Searched:
         asked = _encode(tuple(question.text for question in pool.questions))
         scores = asked @ vectors.T
         self.dense = [[(int(n), float(row[n])) for n in np.argsort(-row)[:_DEPTH]] for row in scores]
-        self.words = self._by_words()
+        self.words = self.by_words()
 
     def _gold(self, question: Question) -> set[int]:
         return {
@@ -172,7 +174,8 @@ class Searched:
             and any(chunk.start < end and start < chunk.end for start, end in question.spans)
         }
 
-    def _by_words(self) -> list[list[tuple[int, float]]]:
+    def by_words(self) -> list[list[tuple[int, float]]]:
+        """Return each question's ranking by words."""
         database = sqlite3.connect(":memory:")
         database.executescript(SCHEMA)
         add_words(database, enumerate(self.chunks))
@@ -234,11 +237,11 @@ WAYS: dict[str, Fuse] = {
 # scoring
 
 
-def scores_of(searched: Searched, fuse: Fuse) -> list[dict[str, float]]:
-    """Return the scores of each question."""
+def scores_of(searched: Searched, fuse: Fuse, most: int = _DEPTH) -> list[dict[str, float]]:
+    """Return the scores of each question; an article has at most ``most`` chunks before all others come."""
     found = []
     for dense, words, gold in zip(searched.dense, searched.words, searched.gold, strict=True):
-        ranking = list(fuse(dense, words))
+        ranking = _yielding(searched, fuse(dense, words), most)
         ids, wanted = list(map(str, ranking)), {str(n) for n in gold}
         hits = {f"recall@{k}": float(any(n in gold for n in ranking[:k])) for k in (1, 5, 10)}
         read = np.cumsum([searched.pieces[n] for n in ranking[:20]])
@@ -248,6 +251,18 @@ def scores_of(searched: Searched, fuse: Fuse) -> list[dict[str, float]]:
         )
         found.append(hits | {"MRR": mrr(ids, wanted), "nDCG@10": ndcg_at_k(ids, wanted, 10)})
     return found
+
+
+def _yielding(searched: Searched, ranking: Ranking, most: int) -> list[int]:
+    """Put what an article has beyond its share behind the others."""
+    seen: Counter[str] = Counter()
+    first: list[int] = []
+    later: list[int] = []
+    for n in ranking:
+        article_id = searched.chunks[n].article_id
+        seen[article_id] += 1
+        (first if seen[article_id] <= most else later).append(n)
+    return first + later
 
 
 def table(rows: dict[str, list[list[dict[str, float]]]], names: Sequence[str]) -> Iterator[str]:
@@ -264,6 +279,19 @@ def table(rows: dict[str, list[list[dict[str, float]]]], names: Sequence[str]) -
         yield f"| {way} | {' | '.join(cells)} |"
 
 
+FIELD_WEIGHTS = ("0.0, 0.0, 1.0", "0.5, 0.5, 1.0", "0.5, 0.75, 1.0", "1.0, 1.0, 1.0", "2.0, 2.0, 1.0")
+"""Of title, heading and text in BM25; only their ratios matter."""
+
+
+def _weighted_fields(searched: Sequence[Searched], weights: str) -> Iterator[list[dict[str, float]]]:
+    """Yield each set's scores of the hybrid search with these weights."""
+    used, index.words.FIELD_WEIGHTS = index.words.FIELD_WEIGHTS, weights
+    for one in searched:
+        one.words = one.by_words()
+        yield scores_of(one, weighted(0.5, 50))
+    index.words.FIELD_WEIGHTS = used
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m evals.bench.retrieval", description=__doc__)
@@ -272,6 +300,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=300, help="of each set")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--chunking", action="store_true", help="also other sizes of chunks, and no prefix")
+    parser.add_argument(
+        "--weights", action="store_true", help="also other weights of title, heading and text"
+    )
     options = parser.parse_args()
     pools = read_pools(options.data, options.half, options.questions, options.seed)
     names = [pool.name for pool in pools]
@@ -287,6 +318,14 @@ def main() -> None:
     without_title = [Searched(pool, 256, False) for pool in pools]
     plain = {"plain MiniLM and FAISS, 256 pieces": [scores_of(s, WAYS["dense"]) for s in without_title]}
     print("\n".join([*table(plain, names)][2:]))
+    if options.weights:
+        best = weighted(0.5, 50)
+        shares = {
+            f"at most {most} of an article": [scores_of(s, best, most) for s in searched]
+            for most in (1, 2, 3)
+        }
+        print("\n".join(table(shares, names)))
+        print("\n".join(table({w: list(_weighted_fields(searched, w)) for w in FIELD_WEIGHTS}, names)))
     if options.chunking:
         hybrid = reciprocal(60, 0.5, 20)
         rows = {
