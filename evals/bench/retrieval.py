@@ -279,8 +279,15 @@ def table(rows: dict[str, list[list[dict[str, float]]]], names: Sequence[str]) -
         yield f"| {way} | {' | '.join(cells)} |"
 
 
-FIELD_WEIGHTS = ("0.0, 0.0, 1.0", "0.5, 0.5, 1.0", "0.5, 0.75, 1.0", "1.0, 1.0, 1.0", "2.0, 2.0, 1.0")
-"""Of title, heading and text in BM25; only their ratios matter."""
+FIELD_WEIGHTS = (
+    "0.0, 0.0, 1.0",
+    "0.5, 0.75, 1.0",
+    "1.0, 1.0, 1.0",
+    "2.0, 2.0, 1.0",
+    "1.0, 1.5, 2.0",
+    "4.0, 4.0, 2.0",
+)
+"""Of title, heading and text in BM25; their size matters too, as it moves where a word's count is saturated."""
 
 
 def _weighted_fields(searched: Sequence[Searched], weights: str) -> Iterator[list[dict[str, float]]]:
