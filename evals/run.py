@@ -48,9 +48,9 @@ def run_cases(
 
 def ask(assistant: Assistant, case: Case) -> Trial:
     """Put a case's question to the assistant."""
-    previous: str | None = None
+    previous: list[str] = []
     for question in case.previous:
-        previous = stand_alone(question, previous)
+        previous.append(stand_alone(question, previous))
     answer = assistant.ask(case.question, previous=previous, article_ids=case.among)
     trial = Trial(case, answer)
     if not case.reference or trial.abstained:

@@ -6,9 +6,7 @@ weights in llama.cpp, so that asking imports no torch. Both give the same vector
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from index.bert_gguf import write_bert
 from index.llama import open_gguf
 from index.weights import package_file, prepared, verify
 
@@ -66,6 +65,12 @@ def _tokenizer(truncate: bool) -> Any:
 def count_pieces(texts: list[str]) -> list[int]:
     """Return each text's number of word pieces, without the two marks that the embedder adds."""
     return [len(encoding.ids) for encoding in _tokenizer(False).encode_batch(texts, add_special_tokens=False)]
+
+
+def piece_ids(text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return a text's word pieces as the embedder numbers them, without marks, and the characters of each."""
+    encoding = _tokenizer(False).encode(text, add_special_tokens=False)
+    return encoding.ids, encoding.offsets
 
 
 def cut_to_pieces(text: str, most: int) -> str:
@@ -179,79 +184,5 @@ class _WordPieces:
 
 
 def export_encoder(path: Path) -> None:
-    """Write the embedder's weights to ``path`` as a float16 GGUF of llama.cpp's "bert" architecture.
-
-    Raises ModelError if the installed weights are not the pinned ones.
-    """
-    from gguf import GGUFWriter, PoolingType, TokenType
-    from safetensors.numpy import load_file
-
-    folder = verified_embedder()
-    config = json.loads((folder / "config.json").read_text())
-    writer = GGUFWriter(path, "bert")
-    writer.add_name(EMBEDDER)
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_layer_norm_eps(config["layer_norm_eps"])
-    writer.add_causal_attention(False)
-    writer.add_pooling_type(PoolingType.MEAN)
-    writer.add_file_type(1)
-    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    writer.add_tokenizer_model("bert")
-    writer.add_token_type_count(config["type_vocab_size"])
-    writer.add_token_list([_gguf_token(token) for token in vocabulary])
-    writer.add_token_types([TokenType.NORMAL] * len(vocabulary))
-    writer.add_bos_token_id(vocabulary.index("[CLS]"))
-    writer.add_sep_token_id(vocabulary.index("[SEP]"))
-    writer.add_eos_token_id(vocabulary.index("[SEP]"))
-    writer.add_unk_token_id(vocabulary.index("[UNK]"))
-    writer.add_pad_token_id(vocabulary.index("[PAD]"))
-    writer.add_mask_token_id(vocabulary.index("[MASK]"))
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        if (gguf_name := _gguf_tensor(name)) is not None:
-            matrix = tensor.ndim == 2 and "position" not in name and "token_type" not in name
-            writer.add_tensor(gguf_name, tensor.astype(np.float16 if matrix else np.float32))
-    with contextlib.closing(writer):
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-
-
-def _gguf_token(token: str) -> str:
-    """Word starts carry U+2581 and continuations nothing, the reverse of BERT's ``##`` marks."""
-    if token.startswith("[") and token.endswith("]"):
-        return token
-    return token[2:] if token.startswith("##") else "\u2581" + token
-
-
-_EMBEDDING_TENSORS = {
-    "embeddings.word_embeddings.weight": "token_embd.weight",
-    "embeddings.position_embeddings.weight": "position_embd.weight",
-    "embeddings.token_type_embeddings.weight": "token_types.weight",
-    "embeddings.LayerNorm": "token_embd_norm",
-}
-_LAYER_TENSORS = {
-    "attention.self.query": "attn_q",
-    "attention.self.key": "attn_k",
-    "attention.self.value": "attn_v",
-    "attention.output.dense": "attn_output",
-    "attention.output.LayerNorm": "attn_output_norm",
-    "intermediate.dense": "ffn_up",
-    "output.dense": "ffn_down",
-    "output.LayerNorm": "layer_output_norm",
-}
-
-
-def _gguf_tensor(name: str) -> str | None:
-    if name in _EMBEDDING_TENSORS:
-        return _EMBEDDING_TENSORS[name]
-    stem, _, kind = name.rpartition(".")
-    if stem in _EMBEDDING_TENSORS:
-        return f"{_EMBEDDING_TENSORS[stem]}.{kind}"
-    parts = stem.split(".", 3)
-    if parts[:2] == ["encoder", "layer"] and parts[3] in _LAYER_TENSORS:
-        return f"blk.{parts[2]}.{_LAYER_TENSORS[parts[3]]}.{kind}"
-    return None
+    """Write the embedder's weights to ``path`` for llama.cpp; raises ModelError if they are not the pinned ones."""
+    write_bert(path, verified_embedder(), EMBEDDER)

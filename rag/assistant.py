@@ -52,7 +52,7 @@ class Assistant:
         self,
         question: str,
         *,
-        previous: str | None = None,
+        previous: Sequence[str] = (),
         article_ids: tuple[str, ...] = (),
         top_k: int = TOP_K,
         quotes_only: bool = False,
@@ -71,14 +71,14 @@ class Assistant:
         self,
         question: str,
         *,
-        previous: str | None = None,
+        previous: Sequence[str] = (),
         article_ids: tuple[str, ...] = (),
         top_k: int = TOP_K,
         quotes_only: bool = False,
     ) -> Iterator[Sentence | Answer]:
         """Yield each sentence once it has passed the check, and last the whole Answer.
 
-        ``previous`` is the stand-alone form of the conversation's last question. Raises UsageError for an
+        ``previous`` are the stand-alone forms of the conversation's questions so far. Raises UsageError for an
         empty or over-long question or an unknown article.
         """
         began = time.perf_counter()

@@ -78,15 +78,42 @@ def test_markers_are_split_off():
 
 
 @pytest.mark.parametrize(
-    ("question", "expected"),
+    ("question", "previous", "expected"),
     [
-        ("What does it cost?", "Who made Spark? What does it cost?"),
-        ("Who leads Meta's lab?", "Who leads Meta's lab?"),
+        ("What does it cost?", "Who made Spark?", "What does Spark cost?"),
+        ("Is it treatable?", "What is throat cancer?", "Is throat cancer treatable?"),
+        ("What are its symptoms?", "Tell me about lung cancer.", "What are lung cancer's symptoms?"),
+        ("Does he own shares?", "Who is Ann Lee?", "Does Ann Lee own shares?"),
+        ("And in 2025?", "What does Ostia plan for 2026?", "What does Ostia plan for 2025?"),
+        ("And Bremen's?", "What is Ostia's revenue?", "What is Bremen's revenue?"),
+        ("What about Maverick?", "How many experts does Scout have?", "How many experts does Maverick have?"),
+        ("Why?", "Did Ostia close its port?", "Did Ostia close its port? Why?"),
+        ("Who reported that?", "What did Ostia sell to Bremen?", "What did Ostia sell to Bremen? Who reported that?"),
+        ("What did it pay?", "What did Ostia sell to Bremen?", "What did Ostia sell to Bremen? What did it pay?"),
+    ],
+)  # fmt: skip
+def test_a_leaning_question_is_made_to_stand_alone(question, previous, expected):
+    assert stand_alone(question, [previous]) == expected
+    assert stand_alone(question, []) == question
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who leads Meta's lab?",
+        "How old was Ann Lee when she founded Ostia?",
+        "Which site wrote that the port was never for sale?",
+        "Is it true that Ostia closed?",
+        "How many glasses were sold?",
     ],
 )
-def test_only_a_leaning_question_is_rewritten(question, expected):
-    assert stand_alone(question, "Who made Spark?") == expected
-    assert stand_alone(question, None) == question
+def test_a_question_that_stands_alone_is_not_touched(question):
+    assert stand_alone(question, ["Who made Spark?"]) == question
+
+
+def test_a_pronoun_points_past_a_question_that_names_nothing():
+    asked = ["What causes Lyme Disease?", "How reliable is the test?"]
+    assert stand_alone("Can it be cured?", asked) == "Can Lyme Disease be cured?"
 
 
 def test_the_answer_has_the_figure_and_exact_quotes(assistant):

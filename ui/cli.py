@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,11 +125,13 @@ def _ask(options: argparse.Namespace) -> int:
     question = sys.stdin.read(200_000) if options.question == "-" else options.question
     question = clean_question(question)  # before a library is opened or filled
     with _open(options) as library:
-        answer = _answer(_assistant(library, options), question, None, options)
+        answer = _answer(_assistant(library, options), question, (), options)
     return 0 if answer.status == "answered" else ABSTAINED
 
 
-def _answer(assistant: Assistant, question: str, previous: str | None, options: argparse.Namespace) -> Answer:
+def _answer(
+    assistant: Assistant, question: str, previous: Sequence[str], options: argparse.Namespace
+) -> Answer:
     """Print one answer, and return it."""
     from rag.answer import Answer
     from ui.render import answer_lines
@@ -174,7 +176,7 @@ def _chat(options: argparse.Namespace) -> int:
                 elif line.startswith(("/good", "/bad")):
                     _keep_feedback(library, answers, line)
                 elif line.strip():
-                    previous = answers[-1].standalone_question if answers else None
+                    previous = [answer.standalone_question for answer in answers]
                     answers.append(_answer(assistant, line, previous, options))
             except RagError as error:
                 say(f"rag: {error}")

@@ -39,17 +39,19 @@ def build(assistant: Assistant) -> Any:
 
     turn = threading.Lock()
 
-    def answer(question: str, history: list[dict[str, str]], previous: str) -> Iterator[tuple[Any, ...]]:
+    def answer(
+        question: str, history: list[dict[str, str]], previous: list[str]
+    ) -> Iterator[tuple[Any, ...]]:
         history = [*history, {"role": "user", "content": html.escape(question)}]
         reply = {"role": "assistant", "content": "Searching the articles..."}
         yield "", [*history, reply], previous, ""
         try:
             with turn:
                 texts: list[str] = []
-                for value in assistant.stream(question, previous=previous or None):
+                for value in assistant.stream(question, previous=previous):
                     if isinstance(value, Answer):
                         texts = [html.escape(value.answer)]
-                        panel, previous = passages_html(value), value.standalone_question
+                        panel, previous = passages_html(value), [*previous, value.standalone_question]
                     else:
                         texts.append(html.escape(value.with_markers))
                         panel = ""
@@ -59,7 +61,7 @@ def build(assistant: Assistant) -> Any:
 
     with gradio.Blocks(title="Faqtual", analytics_enabled=False) as app:
         gradio.Markdown("# Faqtual\nAnswers from your articles; every sentence is checked against its quote.")
-        previous = gradio.State("")
+        previous = gradio.State([])
         with gradio.Row():
             with gradio.Column(scale=3):
                 chat = gradio.Chatbot(
@@ -77,7 +79,7 @@ def build(assistant: Assistant) -> Any:
                 fresh = gradio.Button("New conversation")
             panel = gradio.HTML(scale=2)
         question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
-        fresh.click(lambda: ([], "", ""), None, [chat, previous, panel])
+        fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
     return app
 
 
