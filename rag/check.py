@@ -1,7 +1,8 @@
 """Whether a quote supports a sentence, decided by rule before the sentence is shown.
 
-Numbers with their scale, names, negation and the direction of comparisons must agree, and the sentence's words
-must stand in the quote in much the same order. Meant to be strict: a sentence that fails is replaced by its quote.
+The sentence's words must stand in the quote in much the same order and near each other; numbers with their units, names,
+negation, qualification ("may", "plans", "said") and the direction of comparisons must agree with the clauses that they
+stand in. Meant to be strict: a sentence that fails is replaced by its quote.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from index.words import STOP_WORDS
 _LEAST_SHARE = 0.9
 _NEAR = 3  # neighbouring words of a sentence stand at most this far apart in its quote
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_TOKEN = re.compile(r"[$€£]|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|%")
+_TOKEN = re.compile(r"[$€£]|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|%|[,;:()–—.!?]")
+_ASIDE = re.compile(r"(?:,[^,;:.!?]*|\s\([^()]*\)|\s[–—][^–—.!?]*[–—])(?=,|[\s.])")
 _MARKER = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
 _SCALES = {"bn": "billion", "b": "billion", "mn": "million", "m": "million", "k": "thousand", "percent": "%"}
 _NEGATIONS = frozenset("no not never none nor neither without cannot nobody nothing hardly".split())
@@ -29,6 +31,18 @@ _OPPOSITES = [
         "win lose", "accept reject", "gain loss", "over under", "faster slower", "better worse",
     )
 ]  # fmt: skip
+_QUALIFIERS = frozenset(
+    "may might could would should can if unless until almost nearly about plan intend hope expect aim want consider seek try"
+    " propose promise threaten say claim allege likely probably possibly perhaps"
+    " rumor believe think fail refuse deny decline lack unable cease avoid prevent reject forbid ban pretend doubt stop".split()
+)
+"""Stems whose loss changes what a clause says: what is hoped, said, denied or refused did not happen yet, or at all."""
+_ADVERBS = frozenset("reportedly allegedly supposedly apparently far".split())
+_BASES = {"said": "say", "thought": "think", "sought": "seek", "forbade": "forbid", "forbidden": "forbid"}
+_STOPS = frozenset(",;:()–—.!?")
+_RELATIVE = frozenset("which who whose whom where".split())
+_CONDITIONS = frozenset({"if", "unless"})
+_ROLES = frozenset("for against by from to with".split())
 _KEPT = frozenset("more less fewer above below ahead behind before after up down over under".split())
 
 
@@ -56,31 +70,78 @@ def split_markers(sentence: str) -> tuple[str, tuple[int, ...]]:
     return " ".join(_MARKER.sub("", sentence).split()), tuple(dict.fromkeys(numbers))
 
 
+@functools.cache
+def _qualifier_stems() -> frozenset[str]:
+    return frozenset(map(stem, _QUALIFIERS))
+
+
 def supports(quote: str, sentence: str, context: str = "") -> bool:
-    """Return whether ``quote`` supports ``sentence``; ``context`` (title, heading) may supply names."""
+    """Return whether ``quote`` supports ``sentence``; ``context`` (title, heading) may supply names.
+
+    What stands between commas, dashes or brackets in the quote may be left out of the sentence.
+    """
+    without_asides = (quote[: match.start()] + quote[match.end() :] for match in _ASIDE.finditer(quote))
+    return _supports(quote, sentence, context) or any(
+        _supports(shorter, sentence, context) for shorter in without_asides
+    )
+
+
+def _supports(quote: str, sentence: str, context: str) -> bool:
     said, given = _tokens(sentence), _tokens(quote)
-    if not said or not _numbers(said) <= _numbers(given):
+    words = [token for token in said if token not in _STOPS]
+    if not words or not _numbers(words) <= _numbers([token for token in given if token not in _STOPS]):
         return False
-    if _negations(sentence) != _negations(quote) and _negations(sentence) + _negations(quote) > 0:
+    if not _names_agree(sentence, given, context):
         return False
+    wanted = _content(words)
+    places = [(n, stem(token)) for n, token in enumerate(given) if _is_content(token)]
+    chain = _aligned(wanted, [word for _, word in places])
+    if not wanted or len(chain) < _LEAST_SHARE * len(wanted):
+        return False
+    if _breaks(chain, [word for _, word in places]) > (1 - _LEAST_SHARE) * (len(wanted) - 1):
+        return False
+    return _clauses_agree(words, given, places[chain[0]][0], places[chain[-1]][0])
+
+
+def _names_agree(sentence: str, given: Sequence[str], context: str) -> bool:
+    """Whether the sentence's names are the quote's or its place's, in the quote's order: who did what to whom."""
     stems = [stem(token) for token in given]
     names = _names(sentence)
     if not set(names) <= {*stems, *(stem(token) for token in _tokens(context))}:
         return False
     named_here = [name for name in names if name in stems]
-    if common_in_order(named_here, stems) < len(named_here):  # who did what to whom
+    return common_in_order(named_here, stems) == len(named_here)
+
+
+def _clauses_agree(words: Sequence[str], given: Sequence[str], first: int, last: int) -> bool:
+    """Whether negation, qualification, opposites and roles agree with the clauses from ``first`` to ``last``."""
+    start = max((n + 1 for n in range(first) if given[n] in _STOPS), default=0)
+    end = min((n for n in range(last + 1, len(given)) if given[n] in _STOPS), default=len(given))
+    clause, said = given[start:end], set(words)
+    if clause[0] in _RELATIVE and any(token in _STOPS for token in given[first:last]):
+        return False  # it begins within an aside and goes on after it
+    if _negations(words) != _negations(clause):
         return False
-    said_set, given_set = set(said), set(given)
-    for pair in _OPPOSITES:
-        if (pair & said_set) and (pair & given_set) and pair & said_set != pair & given_set:
-            return False
-    wanted, found = _content(said), _content(given)
-    in_order = common_in_order(wanted, found) >= _LEAST_SHARE * len(wanted)
-    return bool(wanted) and in_order and _near_pairs(wanted, found) >= _LEAST_SHARE * (len(wanted) - 1)
+    said_stems = {stem(word) for word in words}
+    qualified = _qualifiers(clause) | (_CONDITIONS & set(given))
+    if not qualified <= said_stems | said:
+        return False
+    if any(pair & said and pair & said != pair & set(clause) for pair in _OPPOSITES if pair & set(clause)):
+        return False
+    return _ROLES & said <= set(given)
+
+
+def _qualifiers(clause: Sequence[str]) -> set[str]:
+    return {
+        stem(word)
+        for word in clause
+        if word in _ADVERBS or stem(_BASES.get(word, word)) in _qualifier_stems()
+    }
 
 
 def _tokens(text: str) -> list[str]:
     tokens = [token.lower().replace("’", "'") for token in _TOKEN.findall(text)]
+    tokens = [token.replace(",", "") if token[0].isdigit() else token for token in tokens]
     previous = ["", *tokens]
     return [
         _SCALES.get(t, t) if before[:1].isdigit() else t for before, t in zip(previous, tokens, strict=False)
@@ -94,9 +155,8 @@ def _numbers(tokens: list[str]) -> set[tuple[str, str]]:
     return {(t.replace(",", ""), after if after in scales else "") for t, after in pairs if t[0].isdigit()}
 
 
-def _negations(text: str) -> int:
-    words = re.findall(r"[\w'’]+", text.lower())
-    return sum(word in _NEGATIONS or word.replace("’", "'").endswith("n't") for word in words)
+def _negations(words: Sequence[str]) -> int:
+    return sum(word in _NEGATIONS or word.endswith("n't") for word in words)
 
 
 def _names(sentence: str) -> list[str]:
@@ -109,14 +169,40 @@ def _names(sentence: str) -> list[str]:
     return [stem(token) for token in tokens if token not in STOP_WORDS and not token[0].isdigit()]
 
 
-def _content(tokens: list[str]) -> list[str]:
-    return [stem(t) for t in tokens if t not in STOP_WORDS or t in _KEPT]
+def _is_content(token: str) -> bool:
+    return token not in _STOPS and (token not in STOP_WORDS or token in _KEPT)
 
 
-def _near_pairs(wanted: Sequence[str], found: Sequence[str]) -> int:
-    """Count the neighbouring pairs that are also near in ``found``: two facts of one quote cannot be fused."""
-    near = {(a, b) for n, a in enumerate(found) for b in found[n + 1 : n + 1 + _NEAR]}
-    return sum(pair in near for pair in itertools.pairwise(wanted))
+def _content(tokens: Sequence[str]) -> list[str]:
+    return [stem(t) for t in tokens if _is_content(t)]
+
+
+def _aligned(wanted: Sequence[str], found: Sequence[str]) -> list[int]:
+    """Return the places in ``found`` of the longest run of ``wanted`` words in order, with as few breaks as may be."""
+    best: dict[int, tuple[float, list[int]]] = {}
+    for word in wanted:
+        ending = {}
+        for n, other in enumerate(found):
+            if other == word:
+                before = [
+                    (value - (0.5 if _breaks([chain[-1], n], found) else 0.0), chain)
+                    for m, (value, chain) in best.items()
+                    if m < n
+                ]
+                value, chain = max(before, key=lambda one: one[0], default=(0.0, []))
+                ending[n] = (value + 1, [*chain, n])
+        for n, one in ending.items():
+            if n not in best or one[0] > best[n][0]:
+                best[n] = one
+    return max(best.values(), key=lambda one: one[0])[1] if best else []
+
+
+def _breaks(chain: Sequence[int], found: Sequence[str]) -> int:
+    """Count the places where neighbours stand too far apart, or a number takes the place of another: two facts fused."""
+    return sum(
+        b - a > _NEAR or (found[b][0].isdigit() and any(w[0].isdigit() for w in found[a + 1 : b]))
+        for a, b in itertools.pairwise(chain)
+    )
 
 
 def common_in_order(wanted: Sequence[str], found: Sequence[str]) -> int:
