@@ -23,3 +23,7 @@ class LibraryError(RagError):
 
 class ModelError(RagError):
     """A model file is missing, damaged or unusable."""
+
+
+class Stopped(RagError):
+    """An answer that was stopped on request before it was whole."""

@@ -9,9 +9,13 @@ import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from gguf import PoolingType
 
 _EMBEDDING_TENSORS = {
     "embeddings.word_embeddings.weight": "token_embd.weight",
@@ -32,13 +36,17 @@ _LAYER_TENSORS = {
 
 
 def write_bert(
-    path: Path, folder: Path, name: str, replaced: Mapping[str, npt.NDArray[np.floating]] | None = None
+    path: Path,
+    folder: Path,
+    name: str,
+    pooling: PoolingType,
+    replaced: Mapping[str, npt.NDArray[np.floating]] | None = None,
 ) -> None:
     """Write the model in ``folder`` (config.json, vocab.txt, model.safetensors) to ``path``, matrices in float16.
 
     ``replaced`` holds tensors by their names in model.safetensors. Raises KeyError for a name that is not there.
     """
-    from gguf import GGUFWriter, PoolingType, TokenType
+    from gguf import GGUFWriter, TokenType
     from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text())
@@ -51,7 +59,7 @@ def write_bert(
     writer.add_head_count(config["num_attention_heads"])
     writer.add_layer_norm_eps(config["layer_norm_eps"])
     writer.add_causal_attention(False)
-    writer.add_pooling_type(PoolingType.MEAN)
+    writer.add_pooling_type(pooling)
     writer.add_file_type(1)
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     writer.add_tokenizer_model("bert")

@@ -62,14 +62,25 @@ def _tokenizer(truncate: bool) -> Any:
     return tokenizer
 
 
+@functools.cache
+def _plain_tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(embedder_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 def count_pieces(texts: list[str]) -> list[int]:
     """Return each text's number of word pieces, without the two marks that the embedder adds."""
     return [len(encoding.ids) for encoding in _tokenizer(False).encode_batch(texts, add_special_tokens=False)]
 
 
 def piece_ids(text: str) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return a text's word pieces as the embedder numbers them, without marks, and the characters of each."""
-    encoding = _tokenizer(False).encode(text, add_special_tokens=False)
+    """Return a text's word pieces as the embedder numbers them, and the characters of each; "[SEP]" is text here."""
+    encoding = _plain_tokenizer().encode(text, add_special_tokens=False)
     return encoding.ids, encoding.offsets
 
 
@@ -185,4 +196,6 @@ class _WordPieces:
 
 def export_encoder(path: Path) -> None:
     """Write the embedder's weights to ``path`` for llama.cpp; raises ModelError if they are not the pinned ones."""
-    write_bert(path, verified_embedder(), EMBEDDER)
+    from gguf import PoolingType
+
+    write_bert(path, verified_embedder(), EMBEDDER, PoolingType.MEAN)

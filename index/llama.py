@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,18 +26,20 @@ def open_gguf(path: Path, **settings: Any) -> Any:
     threads = int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
     try:
         with _without_amx():
-            return Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)
+            model = Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)
     except (ValueError, OSError, RuntimeError) as error:
         raise ModelError(
             f"{path}: llama.cpp cannot load it (damaged?); download or prepare it again"
         ) from error
+    quiet()
+    return model
 
 
 def quiet() -> None:
     """Keep llama.cpp's log off standard error; a failure is raised as an error of ours."""
-    from llama_cpp._logger import set_verbose
+    from llama_cpp._logger import logger
 
-    set_verbose(False)
+    logger.setLevel(logging.CRITICAL)  # its "verbose" takes llama.cpp's warnings for errors
 
 
 @functools.cache

@@ -19,7 +19,7 @@ class Quote:
 class Passage:
     """A chunk, or neighbouring ones, chosen for one question; ``start`` and ``end`` are offsets into the article's text.
 
-    ``score`` in [0, 1] is what ranks it, ``similarity`` the cosine of its best chunk's vector and the question's.
+    ``score`` in [0, 1] is what ranks it.
     """
 
     number: int
@@ -31,7 +31,6 @@ class Passage:
     start: int
     end: int
     score: float
-    similarity: float = 0.0
     cited: bool = False
     quotes: tuple[Quote, ...] = ()
 
@@ -78,7 +77,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A checked answer, or an abstention with the nearest passages."""
+    """A checked answer, or an abstention with the nearest passages; ``conflict`` if the articles answer differently."""
 
     question: str
     standalone_question: str
@@ -90,3 +89,4 @@ class Answer:
     model: ModelIdentity
     library_generation: int
     timings: Timings
+    conflict: bool = False

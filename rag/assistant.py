@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from corpus.errors import UsageError
+from corpus.errors import Stopped, UsageError
 from corpus.readers import bundled_articles, read_articles
+from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
 from rag.check import numbers_in, split_markers, supports
-from rag.evidence import Evidence, least_confidence, rank_evidence
+from rag.evidence import Evidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator
 from rag.models import ModelFile
 from rag.prompt import REFUSAL, SYSTEM, user_message
+from rag.reader import Reader, ReadSentence
 from rag.retrieve import TOP_K, retrieve
+from rag.selection import best_evidence, opposes
 
 MOST_QUESTION_CHARACTERS = 2000
-_MOST_SENTENCES = 2
-_CLOSE = 1.0  # a second quote joins an answer when its log-odds are this near to the first's
 
 
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
@@ -42,11 +44,27 @@ class Assistant:
         self.library = library
         self.model = model
         self._encoder = QuestionEncoder()
+        self._reader = Reader()
+        self._stopping = threading.Event()
         self._generator: Generator | None = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' unit vectors, as questions have them."""
         return self._encoder.encode(texts)
+
+    def stop(self) -> None:
+        """End the answer that is being given, from another thread: its stream raises Stopped within milliseconds."""
+        self._stopping.set()
+        if self._generator is not None:
+            self._generator.stop()
+
+    def _read(self, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
+        self._go_on()
+        return self._reader.read(question, chunk)
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped("the answer was stopped")
 
     def ask(
         self,
@@ -79,19 +97,23 @@ class Assistant:
         """Yield each sentence once it has passed the check, and last the whole Answer.
 
         ``previous`` are the stand-alone forms of the conversation's questions so far. Raises UsageError for an
-        empty or over-long question or an unknown article.
+        empty or over-long question or an unknown article, Stopped after ``stop``.
         """
         began = time.perf_counter()
+        self._stopping.clear()
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
         vector = self._encoder.encode([alone])[0]
-        passages = retrieve(self.library, alone, vector, top_k, article_ids)
-        evidence = rank_evidence(alone, vector, passages, self._encoder.encode)
+        found = retrieve(self.library, alone, vector, top_k, article_ids, self._read)
+        passages = [retrieved.passage for retrieved in found]
+        evidence = rank_evidence(alone, found)
+        self._go_on()
         timings = Timings(retrieve_ms=_since(began))
         sentences: list[tuple[Sentence, Evidence]] = []
-        if evidence and evidence[0].confidence >= least_confidence():
-            for sentence, backing in self._sentences(alone, passages, evidence, quotes_only):
+        best = best_evidence(evidence, passages)
+        if best:
+            for sentence, backing in self._sentences(alone, passages, best, quotes_only):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))
                 sentences.append((sentence, backing))
@@ -100,20 +122,23 @@ class Assistant:
             timings = replace(
                 timings,
                 prompt_tokens=self._generator.prompt_tokens,
+                cached_tokens=self._generator.cached_tokens,
                 completion_tokens=self._generator.completion_tokens,
             )
         timings = replace(timings, total_ms=_since(began))
         confidence = evidence[0].confidence if evidence else 0.0
-        yield self._answer(question, alone, sentences, passages, confidence, timings)
+        conflict = len(best) > 1 and opposes(best[1], best[0], passages)
+        answer = self._answer(question, alone, sentences, passages, confidence, timings)
+        yield replace(answer, conflict=conflict)
 
     def _sentences(
-        self, question: str, passages: list[Passage], evidence: list[Evidence], quotes_only: bool
+        self, question: str, passages: list[Passage], best: list[Evidence], quotes_only: bool
     ) -> Iterator[tuple[Sentence, Evidence]]:
         """Word the answer: the model's sentences that best quotes support, then the best quotes left unsaid."""
-        best = _best_quotes(evidence)
         unsaid = list(best)
         if not quotes_only:
             for text in self._drafts(question, passages, best):
+                self._go_on()
                 backing = next((e for e in unsaid if _backs(e, text, passages)), None)
                 if backing is None:
                     break
@@ -183,25 +208,6 @@ def clean_question(question: str) -> str:
 
 def _since(began: float) -> float:
     return round((time.perf_counter() - began) * 1000, 1)
-
-
-def _best_quotes(evidence: list[Evidence]) -> list[Evidence]:
-    """The first sentence, and the next that are nearly as good and do not repeat one before."""
-    best = evidence[:1]
-    for candidate in evidence[1:]:
-        near = candidate.score >= best[0].score - _CLOSE and candidate.confidence >= least_confidence()
-        if near and not any(_repeats(candidate, chosen) for chosen in best):
-            best.append(candidate)
-        if len(best) == _MOST_SENTENCES:
-            break
-    return best
-
-
-def _repeats(candidate: Evidence, chosen: Evidence) -> bool:
-    """Whether a quote says what another one says, or shares characters with it."""
-    one, other = candidate.quote, chosen.quote
-    overlaps = one.start < other.end and other.start < one.end and candidate.passage == chosen.passage
-    return overlaps or supports(other.text, one.text)
 
 
 def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:

@@ -64,6 +64,11 @@ def numbers_in(text: str) -> list[str]:
     return _NUMBER.findall(text)
 
 
+def amounts_in(text: str) -> set[tuple[str, str]]:
+    """Return the numbers of a text, each with the scale or sign behind it: ("14.3", "billion")."""
+    return _numbers(_tokens(text))
+
+
 def split_markers(sentence: str) -> tuple[str, tuple[int, ...]]:
     """Return a sentence without its [n] markers, and the numbers they name in order."""
     numbers = [int(number) for match in _MARKER.findall(sentence) for number in match.split(",")]

@@ -1,29 +1,27 @@
 """Passages -> their sentences, ranked as evidence for a question, with a calibrated confidence.
 
-The signals are the embedder's cosine, the share of the question's words, and whether the sentence has the kind of
-thing asked for. Their weights are fitted on public questions by ``python -m rag.training``.
+The signals are what the reader makes of a sentence, the share of the question's words, what ranks its passage, and whether
+it has the kind of thing asked for. Their weights are fitted on public questions by ``python -m rag.training fit``.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from index.embed import Vectors
-from index.sentences import Span, split_sentences
+from index.sentences import statements
 from index.words import terms_of
 from rag.answer import Passage, Quote
 from rag.check import stem
+from rag.logistic import fitted
+from rag.reader import ReadSentence
+from rag.retrieve import Retrieved
 
 _SHORTEST_WORDS = 4
-_MOST_ITEMS = 5
+_NOT_READ = (0.0, 0.0, 0.0)
 _ABSENT_WORD = 0.3
 _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|dozens?|hundreds?|thousands?)\b", re.I
@@ -39,7 +37,6 @@ _NAME = re.compile(r"(?<=[a-z,] )[A-Z][\w-]*[A-Za-z]")
 
 
 SIGNALS = (
-    "cosine",
     "overlap",
     "context",
     "fusion",
@@ -48,17 +45,21 @@ SIGNALS = (
     "lacks_kind",
     "unknown_names",
     "all_known",
+    "relevance",
+    "sentence",
+    "answer",
 )
 """The names of a sentence's signals, in the order of ``Candidate.signals``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A sentence of a passage with its signals."""
+    """A sentence of a passage with its signals; ``answer`` is the span in it that the reader takes for the answer."""
 
     passage: int
     quote: Quote
     signals: tuple[float, ...]
+    answer: Quote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,91 +70,79 @@ class Evidence:
     quote: Quote
     score: float
     confidence: float
+    answer: Quote | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Logistic:
-    """A fitted logistic regression: a weight per signal, and the constant."""
-
-    weights: tuple[float, ...]
-    constant: float
-
-    def logit(self, signals: Sequence[float]) -> float:
-        """Return the log-odds."""
-        return self.constant + sum(w * x for w, x in zip(self.weights, signals, strict=True))
-
-    def probability(self, signals: Sequence[float]) -> float:
-        """Return the probability, in [0, 1]."""
-        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.logit(signals)))))
+CONFIDENCE_SIGNALS = (*SIGNALS, "lead")
+"""Those of the confidence: also by how much the sentence's score is above the best other one's."""
+_ALONE = 5.0  # the lead of the only sentence there is
 
 
-@functools.cache
-def _weights() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(__file__).parent / "weights" / "evidence.json").read_text())
-    return found
-
-
-def least_confidence() -> float:
-    """Return the fitted threshold: below it the articles are taken not to answer."""
-    return float(_weights()["threshold"])
-
-
-@functools.cache
-def fitted(name: str) -> Logistic:
-    """Return the shipped fit: "rank" (is this sentence the answer) or "confidence" (is the first one right)."""
-    fit = _weights()[name]
-    return Logistic(tuple(fit["weights"][signal] for signal in SIGNALS), fit["constant"])
-
-
-def rank_evidence(
-    question: str, vector: Vectors, passages: Sequence[Passage], encode: Callable[[list[str]], Vectors]
-) -> list[Evidence]:
-    """Return the passages' sentences, best evidence for the question first."""
-    rank, confidence = fitted("rank"), fitted("confidence")
-    ranked = [
-        Evidence(c.passage, c.quote, rank.logit(c.signals), confidence.probability(c.signals))
-        for c in candidates(question, vector, passages, encode)
+def rank_evidence(question: str, found: Sequence[Retrieved]) -> list[Evidence]:
+    """Return the sentences of what was retrieved, best evidence for the question first."""
+    rank, confidence = fitted("rank", SIGNALS), fitted("confidence", CONFIDENCE_SIGNALS)
+    ranked = sorted(
+        ((rank.logit(c.signals), c) for c in candidates(question, found)), key=lambda pair: -pair[0]
+    )
+    scores = [score for score, _ in ranked]
+    return [
+        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead)), c.answer)
+        for (score, c), lead in zip(ranked, leads(scores), strict=True)
     ]
-    return sorted(ranked, key=lambda evidence: -evidence.score)
 
 
-def candidates(
-    question: str, vector: Vectors, passages: Sequence[Passage], encode: Callable[[list[str]], Vectors]
-) -> list[Candidate]:
-    """Return the passages' sentences with their signals, in order."""
+def leads(scores: Sequence[float]) -> list[float]:
+    """Return by how much each score is above the best of the others; ``scores`` fall."""
+    if len(scores) == 1:
+        return [_ALONE]
+    return [score - (scores[1] if n == 0 else scores[0]) for n, score in enumerate(scores)]
+
+
+def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
+    """Return the sentences of what was retrieved with their signals, in order."""
     spots = [
-        (passage, span)
-        for passage in passages
-        for span in _statements(passage.text)
-        if len(passage.text[span.start : span.end].split()) >= _SHORTEST_WORDS
+        (retrieved, span)
+        for retrieved in found
+        for span in statements(retrieved.passage.text)
+        if len(retrieved.passage.text[span.start : span.end].split()) >= _SHORTEST_WORDS
     ]
-    texts = [passage.text[span.start : span.end] for passage, span in spots]
-    cosines = encode(texts) @ vector
+    texts = [retrieved.passage.text[span.start : span.end] for retrieved, span in spots]
     stems = [_stems(text) for text in texts]
+    passages = [retrieved.passage for retrieved in found]
     around = {p.number: _stems(f"{p.title} {p.heading} {p.text}") for p in passages}
     names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
     weight = _word_weights(_stems(question), names, stems)
-    found = []
-    for (passage, span), text, cosine, words in zip(spots, texts, cosines, stems, strict=True):
+    ranked = []
+    for (retrieved, span), text, words in zip(spots, texts, stems, strict=True):
+        passage = retrieved.passage
         nearby = around[passage.number]
         overlap = sum(w for word, w in weight.items() if word in words)
         context = sum(w for word, w in weight.items() if word in nearby)
         kind = _answers_kind(question, text)
+        start = passage.start + span.start
+        read = next((one for one in retrieved.read if one.start <= start < one.end), None)
         unknown = len(names - nearby)
         signals = (
-            float(cosine),
             overlap,
             context,
             passage.score,
-            passage.similarity,
+            retrieved.similarity,
             float(kind > 0),
             float(kind < 0),
             float(min(unknown, 3)),
             float(bool(names) and not unknown),
+            *((read.relevance, read.sentence, read.answer) if read else _NOT_READ),
         )
-        quote = Quote(passage.start + span.start, passage.start + span.end, text)
-        found.append(Candidate(passage.number, quote, signals))
-    return found
+        quote = Quote(start, passage.start + span.end, text)
+        ranked.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
+    return ranked
+
+
+def _answer(passage: Passage, read: ReadSentence | None) -> Quote | None:
+    if read is None:
+        return None
+    start, end = read.answer_start, read.answer_end
+    return Quote(start, end, passage.text[start - passage.start : end - passage.start])
 
 
 def _stems(text: str) -> set[str]:
@@ -168,24 +157,6 @@ def _word_weights(asked: set[str], names: set[str], stems: Sequence[set[str]]) -
         weight[word] *= _ABSENT_WORD  # "found" is said in other words more often than a name is
     whole = sum(weight.values()) or 1.0
     return {word: value / whole for word, value in weight.items()}
-
-
-def _statements(text: str) -> list[Span]:
-    """The sentences of a passage; one that announces a list takes the list's next items with it."""
-    spans = split_sentences(text)
-    statements = []
-    for number, span in enumerate(spans):
-        end = span.end
-        if text[end - 1] == ":":
-            items = [
-                item
-                for item in spans[number + 1 : number + 1 + _MOST_ITEMS]
-                if text[item.end - 1] not in "?:"
-            ]
-            end = items[-1].end if items else end
-        if text[end - 1] not in "?:":
-            statements.append(Span(span.start, end))
-    return statements
 
 
 def _answers_kind(question: str, sentence: str) -> float:

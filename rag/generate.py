@@ -3,10 +3,11 @@ never become control tokens, because content is tokenized apart from the chat te
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any
 
-from corpus.errors import ModelError
+from corpus.errors import ModelError, Stopped
 from index.llama import open_gguf
 from rag.models import ModelFile
 
@@ -16,15 +17,43 @@ _SYSTEM_MARK, _USER_MARK = "\u0001system\u0001", "\u0001user\u0001"
 _PLAIN_TEMPLATE = f"{_SYSTEM_MARK}\n\n{_USER_MARK}\n\nAnswer:"
 
 
+class _StopFlag:
+    """A byte that llama.cpp looks at while it computes, through C's ``strlen``: "" is false, "1" is true.
+
+    A callback in Python would take the interpreter's lock hundreds of times a token.
+    """
+
+    def __init__(self, context: Any) -> None:
+        import llama_cpp
+
+        self._byte = ctypes.create_string_buffer(2)
+        strlen = ctypes.cast(ctypes.CDLL(None).strlen, llama_cpp.ggml_abort_callback)
+        self._kept = strlen  # llama.cpp keeps the pointer alone
+        llama_cpp.llama_set_abort_callback(context, strlen, ctypes.cast(self._byte, ctypes.c_void_p))
+
+    def raise_(self, up: bool) -> None:
+        self._byte.value = b"1" if up else b""
+
+    @property
+    def raised(self) -> bool:
+        return bool(self._byte.value)
+
+
 class Generator:
-    """A loaded GGUF that continues a prompt greedily; not thread-safe."""
+    """A loaded GGUF that continues a prompt greedily; not thread-safe but for ``stop``."""
 
     def __init__(self, model: ModelFile) -> None:
         """Load the model; raises ModelError if llama.cpp cannot."""
         self._llama = open_gguf(model.path, n_ctx=CONTEXT_TOKENS)
         self._template = self._split_template(self._llama.metadata.get("tokenizer.chat_template"))
+        self._flag = _StopFlag(self._llama._ctx.ctx)
         self.prompt_tokens = 0
+        self.cached_tokens = 0
         self.completion_tokens = 0
+
+    def stop(self) -> None:
+        """End the stream that is going on, from another thread: even while the prompt is being read."""
+        self._flag.raise_(True)
 
     def _split_template(self, template: str | None) -> list[str]:
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
@@ -51,21 +80,29 @@ class Generator:
     def _tokens(self, text: str, special: bool) -> list[int]:
         return list(self._llama.tokenize(text.encode(), add_bos=False, special=special)) if text else []
 
+    def prompt_of(self, system: str, user: str) -> list[int]:
+        """Return the prompt's tokens: only the template's own may be control tokens."""
+        before, between, after = self._template
+        parts = [(before, True), (system, False), (between, True), (user, False), (after, True)]
+        return [token for text, special in parts for token in self._tokens(text, special)]
+
     def stream(self, system: str, user: str) -> Iterator[str]:
         """Yield the answer's text piece by piece, at most 96 tokens.
 
         Raises ModelError if the prompt is longer than the context.
         """
-        before, between, after = self._template
-        parts = [(before, True), (system, False), (between, True), (user, False), (after, True)]
-        prompt = [token for text, special in parts for token in self._tokens(text, special)]
+        prompt = self.prompt_of(system, user)
         if len(prompt) + _ANSWER_TOKENS > CONTEXT_TOKENS:
             raise ModelError(
                 f"the prompt has {len(prompt)} tokens, too many for the model; ask a shorter question"
             )
         self.prompt_tokens, self.completion_tokens = len(prompt), 0
+        self.cached_tokens = _common_prefix(
+            self._llama.input_ids[: self._llama.n_tokens].tolist(), prompt[:-1]
+        )
+        self._flag.raise_(False)
         pending = b""
-        for token in self._llama.generate(prompt, temp=0.0, repeat_penalty=1.0):
+        for token in self._generated(prompt):
             if token == self._llama.token_eos() or self.completion_tokens >= _ANSWER_TOKENS:
                 break
             self.completion_tokens += 1
@@ -75,3 +112,20 @@ class Generator:
             except UnicodeDecodeError:
                 continue
             yield text
+
+    def _generated(self, prompt: list[int]) -> Iterator[int]:
+        try:
+            yield from self._llama.generate(prompt, temp=0.0, repeat_penalty=1.0)
+        except RuntimeError as error:
+            if not self._flag.raised:
+                raise ModelError(
+                    f"llama.cpp cannot continue ({error}); ask again, or name another --model"
+                ) from error
+        if self._flag.raised:
+            raise Stopped("the answer was stopped")
+
+
+def _common_prefix(one: list[int], other: list[int]) -> int:
+    return next(
+        (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

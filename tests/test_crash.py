@@ -211,7 +211,8 @@ def test_readers_see_one_state_while_another_writes(writer, vectors, tmp_path):
         while last < len(operations) - 1:
             line = writer.stdout.readline().strip()
             last = int(line) if line.isdecimal() and int(line) < len(operations) else last
-            for passage in retrieve(library, "What changed about boats?", vector):
+            for found in retrieve(library, "What changed about boats?", vector):
+                passage = found.passage
                 with library.snapshot():
                     generations.add(library.generation)
                 assert any(passage.text in article.text for article in VERSIONS.values())

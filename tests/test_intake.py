@@ -150,7 +150,7 @@ def test_a_mirrored_folder(library, notes, tmp_path):
     assert [listing.id for listing in library.listings()] == ["a", "c", "d", "other"]
     assert not library.search_words("dogs", 5)
     vector = QuestionEncoder().encode(["Do dogs sleep?"])[0]
-    assert "Dogs" not in {p.title for p in retrieve(library, "Do dogs sleep?", vector)}
+    assert "Dogs" not in {found.passage.title for found in retrieve(library, "Do dogs sleep?", vector)}
     with pytest.raises(ArticleError, match="no such folder"):
         sync_folder(library, notes / "gone", QUIET)
 
@@ -176,7 +176,8 @@ def test_copies_of_an_article_do_not_crowd_out_the_others(library, notes):
     add_places(library, [str(notes)], QUIET)
     assert len(library) == 12
     question = "What did the bridge cost?"
-    passages = retrieve(library, question, QuestionEncoder().encode([question])[0])
+    found = retrieve(library, question, QuestionEncoder().encode([question])[0])
+    passages = [retrieved.passage for retrieved in found]
     assert [p.title for p in passages].count("Bridge") == 1 and "Tunnel" in {p.title for p in passages}
 
 

@@ -6,13 +6,15 @@ import pytest
 from corpus.errors import ModelError, UsageError
 from corpus.readers import read_articles
 from index.library import Library
-from rag.answer import Quote
-from rag.assistant import Assistant, _best_quotes
+from index.sentences import statements
+from rag.answer import Passage, Quote
+from rag.assistant import Assistant
 from rag.check import split_markers, supports
-from rag.evidence import Evidence, _statements
+from rag.evidence import Evidence
 from rag.followup import stand_alone
 from rag.generate import Generator
 from rag.models import find_model
+from rag.selection import best_evidence
 
 QUOTE = "In June 2025 Meta paid $14.3 billion for a 49% stake in Scale AI, more than Google offered."
 SUPPORTED = [
@@ -56,20 +58,17 @@ def test_two_facts_of_one_quote_are_not_fused():
 
 def test_a_sentence_that_announces_a_list_brings_its_items():
     text = "It has two modes:\n\nInstant mode is fast.\n\nThinking mode reasons.\n\nWhich is best?"
-    statements = [text[start:end] for start, end in _statements(text)]
-    assert statements == [
-        "It has two modes:\n\nInstant mode is fast.\n\nThinking mode reasons.",
-        *statements[1:],
-    ]
-    assert statements[1:] == ["Instant mode is fast.", "Thinking mode reasons."]
+    found = [text[start:end] for start, end in statements(text)]
+    assert found[0] == "It has two modes:\n\nInstant mode is fast.\n\nThinking mode reasons."
+    assert found[1:] == ["Instant mode is fast.", "Thinking mode reasons."]
 
 
 def test_an_announced_list_and_an_item_of_it_are_not_both_quoted():
     whole = Quote(10, 90, "Three things changed: the price rose, the weights closed, and the licence went.")
     item = Quote(32, 46, "the price rose")
-    best = _best_quotes(
-        [Evidence(1, item, 3.0, 0.9), Evidence(1, whole, 2.9, 0.9), Evidence(2, whole, 2.8, 0.9)]
-    )
+    found = [Evidence(1, item, 3.0, 0.9), Evidence(1, whole, 2.9, 0.9), Evidence(2, whole, 2.8, 0.9)]
+    passages = [Passage(n, "a", "A", "a.md", "", whole.text, 10, 90, 1.0) for n in (1, 2)]
+    best = best_evidence(found, passages)
     assert [evidence.passage for evidence in best] == [1, 2]
 
 

@@ -122,7 +122,9 @@ def test_neighbours_become_one_passage_within_the_budget(tmp_path):
     ]
     with filled(tmp_path, {"long": "# Bridges\n\n" + "\n\n".join(parts)}) as library:
         vector = QuestionEncoder().encode(["Which bridge crosses the river Ost?"])[0]
-        passages = retrieve(library, "Which bridge crosses the river Ost?", vector, 3)
+        passages = [
+            found.passage for found in retrieve(library, "Which bridge crosses the river Ost?", vector, 3)
+        ]
         text = library.article("long").text
         chunks = rank_chunks(library, "Which bridge crosses the river Ost?", vector, 4)
     assert len(chunks) == 4 and [p.number for p in passages] == list(range(1, len(passages) + 1))

@@ -1,14 +1,23 @@
-"""The recipe of the evidence weights runs end to end on a tiny sample made here."""
+"""The recipe of the shipped weights runs end to end on a tiny sample made here."""
 
 import gzip
 import json
 import subprocess
 import sys
 
-from rag.evidence import SIGNALS, fitted, least_confidence
-from rag.training.__main__ import NQ, SQUAD
+import pytest
 
-BRIDGES = {"Tern": 1931, "Heron": 1947, "Plover": 1902, "Egret": 1988, "Curlew": 1964, "Gull": 2003}
+from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS
+from rag.logistic import fitted, least_confidence
+from rag.retrieve import PASSAGE_SIGNALS
+from rag.training.groups import read_groups
+from rag.training.sets import part_of, read_pools
+
+BIRDS = (
+    "Tern Heron Plover Egret Curlew Gull Crane Stork Osprey Raven Finch Wren Swift Lark Robin Dove".split()
+)
+SQUAD = "squad2_part/squad2_part.json.gz"
+NQ = "lost_in_the_middle_nq/qa_data/nq-open-oracle.jsonl.gz"
 
 
 def write(path, text):
@@ -17,44 +26,78 @@ def write(path, text):
         file.write(text)
 
 
-def test_the_recipe_runs_end_to_end(tmp_path):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two sets in their own formats, about bridges and towers."""
+    folder = tmp_path_factory.mktemp("data")
     articles, records = [], []
-    for name, year in BRIDGES.items():
-        text = f"The {name} bridge was opened in {year} by the mayor of the town. Cars and trams cross it every day."
+    for number, name in enumerate(BIRDS):
+        year = 1902 + 7 * number
+        text = f"The {name} bridge was opened in {year} by its mayor. Trams cross {name} bridge all day."
         question = f"When was the {name} bridge opened?"
         asked = {"question": question, "answers": [{"text": str(year)}], "is_impossible": False}
         near = {"question": f"When was the {name} bridge closed?", "answers": [], "is_impossible": True}
         articles.append({"title": name, "paragraphs": [{"context": text, "qas": [asked, near]}]})
-        passage = {
-            "title": f"{name} Tower",
-            "text": f"The {name} tower has {year - 1800} steps and a bell on top of it.",
-        }
+        text = f"The {name} tower has {year - 1800} steps and a bell."
         record = {
             "question": f"how many steps has the {name} tower",
             "answers": [str(year - 1800)],
-            "ctxs": [passage],
+            "ctxs": [{"title": f"{name} Tower", "text": text}],
         }
         records.append(json.dumps(record))
-    write(tmp_path / SQUAD, json.dumps({"data": articles}))
-    write(tmp_path / NQ, "\n".join(records))
-    output = tmp_path / "evidence.json"
-    command = [
-        sys.executable,
-        "-m",
-        "rag.training",
-        str(tmp_path),
-        "--questions",
-        "18",
-        "--output",
-        str(output),
-    ]
+    write(folder / SQUAD, json.dumps({"data": articles}))
+    write(folder / NQ, "\n".join(records))
+    return folder
+
+
+def training(*arguments):
+    command = [sys.executable, "-m", "rag.training", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    made = json.loads(output.read_text())
-    assert set(made["rank"]["weights"]) == set(SIGNALS)
-    assert made["made"]["held_out"]["first sentence contains the answer"] > 0.5
+    return done
+
+
+def test_the_recipe_runs_end_to_end(data, tmp_path):
+    made = tmp_path / "made"
+    assert "48 questions" in training("prepare", data, made).stdout
+    groups = list(read_groups(made))
+    assert {group.part for group in groups} == {"train", "tune", "report"}
+    assert all(any(chunk.gold for chunk in group.chunks) == group.answerable for group in groups)
+    assert "step 2/2" in training("train", made, "--epochs", "0.6").stdout
+    assert "step 4/4" in training("train", made, "--epochs", "1.1").stdout  # goes on from the checkpoint
+    reader, weights = made / "reader.safetensors", made / "evidence.json"
+    assert "sha256" in training("export", made, "--output", reader).stdout
+    training("fit", data, made, "--reader", reader, "--output", weights, "--questions", "40")
+    fit = json.loads(weights.read_text())
+    assert set(fit["rank"]["weights"]) == set(SIGNALS) and set(fit["passage"]["weights"]) == set(
+        PASSAGE_SIGNALS
+    )
+    assert fit["made"]["report"]["first sentence contains the answer"] > 0.5
+
+
+def test_a_page_is_on_one_side_whatever_its_set():
+    assert part_of("European Union law") == part_of("european union LAW") == "tune"
+    assert {part_of(title) for title in ("Islamism", "Harvard University")} == {"report"}
+
+
+def test_answers_have_their_places(data):
+    for pool in read_pools(data):
+        for question in pool.questions:
+            text = pool.articles[question.article_id].text
+            assert all(text[start:end].isdigit() for start, end in question.spans)
+            assert bool(question.spans) == ("closed" not in question.text)
+
+
+def test_a_folder_without_sets_is_an_error(tmp_path):
+    command = [sys.executable, "-m", "rag.training", "prepare", str(tmp_path), str(tmp_path / "made")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (
+        done.returncode == 1 and done.stderr.startswith("rag.training: ") and "Traceback" not in done.stderr
+    )
 
 
 def test_the_shipped_weights_load():
-    assert len(fitted("rank").weights) == len(fitted("confidence").weights) == len(SIGNALS)
+    assert len(fitted("rank", SIGNALS).weights) == len(SIGNALS)
+    assert len(fitted("confidence", CONFIDENCE_SIGNALS).weights) == len(CONFIDENCE_SIGNALS)
+    assert len(fitted("passage", PASSAGE_SIGNALS).weights) == len(PASSAGE_SIGNALS)
     assert 0 < least_confidence() < 1

@@ -185,6 +185,7 @@ def _chat(options: argparse.Namespace) -> int:
 def _search(options: argparse.Namespace) -> int:
     from index.embed import QuestionEncoder
     from rag.assistant import clean_question, fill_if_empty
+    from rag.reader import Reader
     from rag.retrieve import rank_chunks
     from ui.render import found_lines, found_values
 
@@ -195,7 +196,7 @@ def _search(options: argparse.Namespace) -> int:
         library.require(options.article)
         spelt = library.corrected(question)
         vector = QuestionEncoder().encode([spelt])[0]
-        found = rank_chunks(library, spelt, vector, options.top_k, tuple(options.article))
+        found = rank_chunks(library, spelt, vector, options.top_k, tuple(options.article), Reader().read)
     if options.json:
         results = found_values(found, spelt)
         print(json.dumps({"question": question, "searched": spelt, "results": results}, ensure_ascii=False))

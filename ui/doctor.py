@@ -36,6 +36,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         yield Finding(f"package {package}", found, "installed" if found else "missing; install faqtual again")
     yield _try("library", lambda: _library(folder))
     yield _try("embedder", _embedder)
+    yield _try("reader", _reader)
     yield _try("model", _model)
 
 
@@ -57,6 +58,14 @@ def _embedder() -> str:
     verified_embedder()
     QuestionEncoder().encode(["works"])
     return f"verified; prepared in {cache_folder()}"
+
+
+def _reader() -> str:
+    from index.chunk import Chunk
+    from rag.reader import Reader
+
+    Reader().read("Does it work?", Chunk("doctor", 0, "", "", 0, 9, "It works."))
+    return "verified and reads"
 
 
 def _model() -> str:

@@ -17,6 +17,8 @@ def answer_lines(answer: Answer) -> Iterator[str]:
         yield REFUSAL
         yield from (f"  nearest: {passage.place}" for passage in answer.passages[:3])
         return
+    if answer.conflict:
+        yield "The articles do not agree: each side is shown with its source."
     yield ""
     for passage in answer.passages:
         if passage.cited:
@@ -29,7 +31,8 @@ def found_lines(found: Sequence[Found], question: str) -> Iterator[str]:
     for rank, one in enumerate(found, start=1):
         chunk = one.chunk
         yield f"{rank}  {' > '.join(part for part in (chunk.title, chunk.heading) if part)}"
-        yield f"   score {one.score:.3f}; {_place('by meaning', one.dense)}; {_place('by words', one.words)}"
+        read = f"; read {one.read[0].relevance:+.1f}" if one.read else ""
+        yield f"   score {one.score:.3f}; {_place('by meaning', one.dense)}; {_place('by words', one.words)}{read}"
         yield f"   words: {', '.join(one.matched(question)) or 'none'}"
         yield textwrap.fill(chunk.text, 100, initial_indent="   ", subsequent_indent="   ")
 
@@ -54,6 +57,7 @@ def found_values(found: Sequence[Found], question: str) -> list[dict[str, Any]]:
             "dense_score": round(one.dense[1], 4) if one.dense else None,
             "words_rank": one.words[0] if one.words else None,
             "words_score": round(one.words[1], 4) if one.words else None,
+            "reader_score": round(one.read[0].relevance, 4) if one.read else None,
             "matched_words": one.matched(question),
         }
         for rank, one in enumerate(found, start=1)

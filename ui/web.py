@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,10 @@ from corpus.errors import RagError
 from rag.answer import Answer, Passage
 from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
 from rag.highlight import highlighted
+from rag.turns import Turns
 
+MOST_ASKERS = 40
+"""Askers that are told their place; more wait for one."""
 _CSS = """
 .passage {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6rem .8rem; margin: .5rem 0}
 .passage h4 {margin: 0 0 .3rem; font-size: .95rem} .passage p {margin: 0; white-space: pre-wrap; overflow-wrap: anywhere}
@@ -37,16 +39,19 @@ def build(assistant: Assistant) -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    turn = threading.Lock()
+    turns = Turns()
 
     def answer(
         question: str, history: list[dict[str, str]], previous: list[str]
     ) -> Iterator[tuple[Any, ...]]:
         history = [*history, {"role": "user", "content": html.escape(question)}]
         reply = {"role": "assistant", "content": "Searching the articles..."}
-        yield "", [*history, reply], previous, ""
         try:
-            with turn:
+            with turns.take() as turn:
+                for before in turn.places():
+                    waiting = f"{before} before you in the queue..."
+                    yield "", [*history, reply | {"content": waiting}], previous, ""
+                yield "", [*history, reply], previous, ""
                 texts: list[str] = []
                 for value in assistant.stream(question, previous=previous):
                     if isinstance(value, Answer):
@@ -76,9 +81,12 @@ def build(assistant: Assistant) -> Any:
                     placeholder="Ask about the articles",
                     max_length=MOST_QUESTION_CHARACTERS,
                 )
-                fresh = gradio.Button("New conversation")
+                with gradio.Row():
+                    stop = gradio.Button("Stop")
+                    fresh = gradio.Button("New conversation")
             panel = gradio.HTML(scale=2)
-        question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
+        asking = question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
+        stop.click(None, cancels=[asking])
         fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
     return app
 
@@ -90,7 +98,7 @@ def serve(assistant: Assistant, port: int | None) -> None:
     fonts = ["system-ui", "sans-serif"]
     theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
     app = build(assistant)
-    app.queue(default_concurrency_limit=1)
+    app.queue(default_concurrency_limit=MOST_ASKERS)
     app.launch(
         server_name="127.0.0.1",
         server_port=port,

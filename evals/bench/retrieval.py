@@ -1,39 +1,36 @@
 """How well retrieval finds the chunk that answers: ``python -m evals.bench.retrieval DATA``.
 
-DATA holds selqa, covid_qa_deepset, policyqa, medquad and lost_in_the_middle_nq. All articles of a set are one library,
-a question's gold chunks are those that share text with its answer. Articles are parted in two halves: --half choose
-for deciding, --half report for the figures. No weights were trained on any of it but the embedder's own. Prints a
-table of ways to search, and with --chunking one of ways to cut.
+DATA holds the public sets. All articles of a set are one library, a question's gold chunks are those that share text
+with its answer. Questions are about articles that no weights were trained on: those for tuning are for deciding, those for
+reporting for the figures. Prints a table of ways to search, and with --chunking one of ways to cut.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import gzip
-import json
 import random
 import sqlite3
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import index.words
-from corpus.article import Article, Section
-from corpus.blocks import clean
 from evals.score import mrr, ndcg_at_k
-from evals.squad import read_squad
 from evals.uncertainty import bootstrap_mean
-from index.chunk import CHUNK_PIECES, chunk_article
+from index.chunk import CHUNK_PIECES, Chunk, chunk_article
 from index.embed import QuestionEncoder, Vectors, chunk_vectors, count_pieces
+from index.sentences import split_sentences
+from index.vectors import Hit
 from index.windows import embedding_text
 from index.words import SCHEMA, add_words, search_words
+from rag.reader import Reader
+from rag.retrieve import READ, Found, fused, reranked
+from rag.training.sets import Part, Pool, Question, read_pools
 
 _DEPTH = 100
 _BUDGET = 400  # word pieces read: what an answer is worded from
@@ -41,109 +38,23 @@ Ranking = Sequence[int]
 """Chunk numbers, best first."""
 
 
-class Question(NamedTuple):
-    """A question and where its article answers it: ``(start, end)`` offsets."""
-
-    text: str
-    article_id: str
-    spans: tuple[tuple[int, int], ...]
+SETS = ("SelQA", "COVID-QA", "PolicyQA", "MedQuAD", "NQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """One public set: its articles, and the questions that are asked of all of them together."""
-
-    name: str
-    articles: dict[str, Article]
-    questions: list[Question]
-
-
-# the sets
-
-
-def _article(identity: str, title: str, text: str) -> Article:
-    return Article(identity, title, identity, text, (Section("", 0, len(text)),))
-
-
-def _spans(text: str, answers: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    places = ((text.find(answer), len(answer)) for answer in answers if answer)
-    return tuple((start, start + length) for start, length in places if start >= 0)
-
-
-def _lines(path: Path) -> Iterator[Any]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-def selqa(data: Path) -> Pool:
-    """Wikipedia sections; the answer's sentences are marked (Jurczyk et al., ICTAI 2016)."""
-    with gzip.open(data / "selqa/ass/selqa-ass-dev.json.gz", "rt", encoding="utf-8") as file:
-        records = json.load(file)
-    articles: dict[str, Article] = {}
-    questions = []
-    for record in records:
-        sentences = [clean(sentence) for sentence in record["candidates"]]
-        identity = f"{record['article']}/{record['section']}"
-        text = " ".join(sentences)
-        articles[identity] = _article(identity, clean(record["article"]), text)
-        spans = _spans(text, (sentences[n] for n in record["answers"]))
-        questions.append(Question(clean(record["question"]), identity, spans))
-    return Pool("SelQA", articles, questions)
-
-
-def squad_like(name: str, path: Path) -> Pool:
-    """A file in SQuAD's format; an answer's place is its first in the gold paragraph."""
-    articles, cases = read_squad(path)
-    texts = {article.id: article for article in articles}
-    questions = []
-    for case in cases:
-        for gold in case.gold:
-            text = texts[gold.article_id].text[gold.start : gold.end]
-            spans = tuple((gold.start + a, gold.start + b) for a, b in _spans(text, case.spans))
-            questions.append(Question(case.question, gold.article_id, spans))
-    return Pool(name, texts, questions)
-
-
-def medquad(data: Path) -> Pool:
-    """Health pages of one subject each; the answer is a whole section (Ben Abacha & Demner-Fushman, 2019)."""
-    articles, questions = {}, []
-    for number, record in enumerate(_lines(data / "medquad/medquad.jsonl.gz")):
-        answers = [(clean(qa["question"]), clean(qa["answer"] or "")) for qa in record["qas"]]
-        text = "\n\n".join(answer for _, answer in answers if answer)
-        if text:
-            articles[str(number)] = _article(str(number), clean(record["focus"] or ""), text)
-            questions += [Question(q, str(number), _spans(text, [a])) for q, a in answers if a]
-    return Pool("MedQuAD", articles, questions)
-
-
-def natural_questions(data: Path) -> Pool:
-    """Wikipedia passages of a hundred words (Kwiatkowski et al., TACL 2019; Liu et al., TACL 2024)."""
-    articles, questions = {}, []
-    for number, record in enumerate(_lines(data / "lost_in_the_middle_nq/qa_data/nq-open-oracle.jsonl.gz")):
-        text, identity = clean(record["ctxs"][0]["text"]), str(number)
-        articles[identity] = _article(identity, clean(record["ctxs"][0]["title"]), text)
-        questions.append(Question(record["question"], identity, _spans(text, record["answers"])))
-    return Pool("NQ", articles, questions)
-
-
-def read_pools(data: Path, half: str, questions: int, seed: int) -> list[Pool]:
-    """Return each set's half of the articles, and at most so many questions about them."""
-    covid = data / "covid_qa_deepset/data/question-answering/200423_covidQA.json.gz"
-    policies = squad_like("PolicyQA", data / "policyqa/data/dev.json.gz")
-    pools = [selqa(data), squad_like("COVID-QA", covid), policies, medquad(data), natural_questions(data)]
-    return [_half(pool, half, questions, seed) for pool in pools]
-
-
-def _half(pool: Pool, half: str, most: int, seed: int) -> Pool:
+def pools_of(data: Path, part: Part, questions: int, seed: int) -> list[Pool]:
+    """Return, of each set, at most so many questions of a part, and a library that is larger than what they are about."""
     chance = random.Random(seed)
-    here = [
-        q for q in pool.questions if q.spans and (zlib.crc32(q.article_id.encode()) % 2 == (half == "report"))
-    ]
-    chosen = chance.sample(here, min(most, len(here)))
-    asked = {question.article_id for question in chosen}
-    others = [i for i in pool.articles if i not in asked]
-    more = chance.sample(others, min(len(others), 2 * most))  # the library is larger than what is asked about
-    return Pool(pool.name, {i: pool.articles[i] for i in [*sorted(asked), *more]}, chosen)
+    pools = {pool.name: pool for pool in read_pools(data)}
+    chosen = []
+    for pool in (pools[name] for name in SETS):
+        here = [q for q in pool.questions if q.spans and pool.part_of(q) == part]
+        asked = chance.sample(here, min(questions, len(here)))
+        about = {question.article_id for question in asked}
+        others = [i for i in pool.articles if i not in about]
+        more = chance.sample(others, min(len(others), 2 * questions))
+        articles = {i: pool.articles[i] for i in [*sorted(about), *more]}
+        chosen.append(Pool(pool.name, articles, asked))
+    return chosen
 
 
 # searching one way or another
@@ -152,8 +63,12 @@ def _half(pool: Pool, half: str, most: int, seed: int) -> Pool:
 class Searched:
     """A pool cut, embedded and searched: for each question the dense and the word ranking, and the gold chunks."""
 
-    def __init__(self, pool: Pool, most: int, prefix: bool) -> None:
-        chunks = [c for article in pool.articles.values() for c in chunk_article(article, count_pieces, most)]
+    def __init__(self, pool: Pool, most: int, prefix: bool, overlap: int = 0) -> None:
+        chunks = [
+            chunk
+            for article in pool.articles.values()
+            for chunk in overlapping(article.text, chunk_article(article, count_pieces, most), overlap)
+        ]
         texts = [embedding_text(chunk) if prefix else chunk.text for chunk in chunks]
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         vectors = np.zeros((len(texts), 384), dtype=np.float32)
@@ -183,6 +98,16 @@ class Searched:
             [(hit.chunk_id, hit.score) for hit in search_words(database, question.text, _DEPTH, ())]
             for question in self.pool.questions
         ]
+
+
+def overlapping(text: str, chunks: Sequence[Chunk], sentences: int) -> Iterator[Chunk]:
+    """Yield an article's chunks, each with so many sentences before it in its section as well."""
+    for before, chunk in zip([None, *chunks], chunks, strict=False):
+        if sentences and before is not None and before.heading == chunk.heading:
+            start = split_sentences(text, before.start, before.end)[-sentences:][0].start
+            yield replace(chunk, start=start, text=text[start : chunk.end])
+        else:
+            yield chunk
 
 
 @functools.cache
@@ -239,9 +164,26 @@ WAYS: dict[str, Fuse] = {
 
 def scores_of(searched: Searched, fuse: Fuse, most: int = _DEPTH) -> list[dict[str, float]]:
     """Return the scores of each question; an article has at most ``most`` chunks before all others come."""
+    both = zip(searched.dense, searched.words, strict=True)
+    return ranked_scores(searched, [_yielding(searched, fuse(dense, words), most) for dense, words in both])
+
+
+def read_again(searched: Searched, reader: Reader, most: int) -> list[Ranking]:
+    """Return each question's hybrid ranking, its first ``most`` in the order that the reader gives them."""
+    rankings: list[Ranking] = []
+    for question, dense, words in zip(searched.pool.questions, searched.dense, searched.words, strict=True):
+        scores = fused([Hit(*hit) for hit in dense[:50]], [Hit(*hit) for hit in words[:50]])
+        order = sorted(scores, key=lambda n: (-scores[n], n))
+        found = [Found(n, searched.chunks[n], scores[n], None, None) for n in order[:most]]
+        read = reranked([replace(one, read=reader.read(question.text, one.chunk)) for one in found])
+        rankings.append([one.chunk_id for one in read] + order[most:])
+    return rankings
+
+
+def ranked_scores(searched: Searched, rankings: Sequence[Ranking]) -> list[dict[str, float]]:
+    """Return the scores of each question's ranking."""
     found = []
-    for dense, words, gold in zip(searched.dense, searched.words, searched.gold, strict=True):
-        ranking = _yielding(searched, fuse(dense, words), most)
+    for ranking, gold in zip(rankings, searched.gold, strict=True):
         ids, wanted = list(map(str, ranking)), {str(n) for n in gold}
         hits = {f"recall@{k}": float(any(n in gold for n in ranking[:k])) for k in (1, 5, 10)}
         read = np.cumsum([searched.pieces[n] for n in ranking[:20]])
@@ -311,7 +253,8 @@ def main() -> None:
         "--weights", action="store_true", help="also other weights of title, heading and text"
     )
     options = parser.parse_args()
-    pools = read_pools(options.data, options.half, options.questions, options.seed)
+    part: Part = "report" if options.half == "report" else "tune"
+    pools = pools_of(options.data, part, options.questions, options.seed)
     names = [pool.name for pool in pools]
     searched = [Searched(pool, CHUNK_PIECES, True) for pool in pools]
     print(
@@ -325,6 +268,10 @@ def main() -> None:
     without_title = [Searched(pool, 256, False) for pool in pools]
     plain = {"plain MiniLM and FAISS, 256 pieces": [scores_of(s, WAYS["dense"]) for s in without_title]}
     print("\n".join([*table(plain, names)][2:]))
+    reader = Reader()
+    for most in (5, 10, 20) if options.half == "choose" else (READ,):
+        scores = [ranked_scores(one, read_again(one, reader, most)) for one in searched]
+        print("\n".join([*table({f"scores, dense 0.5, 50, the first {most} read": scores}, names)][2:]))
     if options.weights:
         best = weighted(0.5, 50)
         shares = {
@@ -341,6 +288,10 @@ def main() -> None:
             ]
             for most, prefix in ((64, True), (96, True), (128, True), (128, False), (192, True))
         }
+        for sentences in (1, 2):
+            rows[f"128 pieces, and {sentences} before"] = [
+                scores_of(Searched(pool, CHUNK_PIECES, True, sentences), hybrid) for pool in pools
+            ]
         print("\n".join(table(rows, names)))
 
 

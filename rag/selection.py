@@ -1,0 +1,52 @@
+"""Ranked evidence -> the few sentences that an answer is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rag.answer import Passage
+from rag.check import amounts_in, supports
+from rag.evidence import Evidence
+from rag.logistic import least_confidence
+
+MOST_SENTENCES = 2
+_CONSIDERED = 10
+_CLOSE = 1.0  # a further sentence joins when its log-odds are this near to the first's
+
+
+def best_evidence(evidence: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
+    """Return the first sentence, with one of another article that contradicts it or such as are nearly as good and say more.
+
+    Empty if there is no evidence, or the first is below the threshold of abstaining.
+    """
+    best = [e for e in evidence[:1] if e.confidence >= least_confidence()]
+    if not best:
+        return []
+    sure = [e for e in evidence[1:_CONSIDERED] if e.confidence >= least_confidence()]
+    opposed = next((e for e in sure if opposes(e, best[0], passages)), None)
+    if opposed is not None:
+        return [best[0], opposed]
+    for candidate in sure:
+        near = candidate.score >= best[0].score - _CLOSE
+        if near and not any(_repeats(candidate, chosen) for chosen in best):
+            best.append(candidate)
+        if len(best) == MOST_SENTENCES:
+            break
+    return best
+
+
+def opposes(candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:
+    """Whether another article answers with another amount of the same kind."""
+    article, other = (passages[e.passage - 1].article_id for e in (candidate, chosen))
+    if article == other or candidate.answer is None or chosen.answer is None:
+        return False
+    first, second = amounts_in(candidate.answer.text), amounts_in(chosen.answer.text)
+    kinds = [{kind for _, kind in amounts} for amounts in (first, second)]
+    return bool(first and second) and not first & second and kinds[0] == kinds[1]
+
+
+def _repeats(candidate: Evidence, chosen: Evidence) -> bool:
+    """Whether a quote says what another one says, or shares characters with it."""
+    one, other = candidate.quote, chosen.quote
+    overlaps = one.start < other.end and other.start < one.end and candidate.passage == chosen.passage
+    return overlaps or supports(other.text, one.text)

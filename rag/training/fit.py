@@ -1,0 +1,299 @@
+"""Fits the logistic regressions over all signals, on questions that the reader was not trained on, and reports on others.
+
+Each question is asked of the whole library, and an answerable one once more with its article left out, when
+abstaining is right.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from index.chunk import Chunk
+from index.embed import QuestionEncoder, Vectors
+from index.library import Library
+from rag.answer import Passage, Quote
+from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, leads
+from rag.logistic import WEIGHTS, Logistic
+from rag.reader import ReadSentence
+from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Found, Read, passage_signals, rank_chunks, retrieve
+from rag.selection import best_evidence
+from rag.training.groups import Progress
+from rag.training.sets import Part, Pool, Question
+
+FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA")
+"""The sets whose questions name what they are about; only such can be asked of a library of many articles."""
+_LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
+Kind = Literal["asked", "left out", "near miss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question put to the library: the sentences that were found with their signals, and which of them are right."""
+
+    pool: str
+    question: Question
+    kind: Kind
+    candidates: list[Candidate]
+    right: list[bool]
+    passage_right: bool
+    passages: list[Passage]
+
+
+class Memo:
+    """Keeps what was read: a question is asked more than once."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._encoder = QuestionEncoder()
+        self._readings: dict[tuple[str, str, int], tuple[ReadSentence, ...]] = {}
+
+    def encode(self, question: str) -> Vectors:
+        """Return a question's unit vector."""
+        vector: Vectors = self._encoder.encode([question])[0]
+        return vector
+
+    def read(self, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
+        """Return the reader's scores."""
+        key = (question, chunk.article_id, chunk.number)
+        if key not in self._readings:
+            self._readings[key] = self._read(question, chunk)
+        return self._readings[key]
+
+
+def sample(pools: Sequence[Pool], part: Part, most: int, seed: int) -> list[tuple[Pool, Question]]:
+    """Return at most so many of a part's questions, by chance."""
+    here = [(p, q) for p in pools if p.name in FITTED_ON for q in p.questions if p.part_of(q) == part]
+    return random.Random(seed).sample(here, min(most, len(here)))
+
+
+def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[str, ...]]]:
+    """How a question is asked: the kind, and the articles to search."""
+    if not question.answerable:
+        yield "near miss", ()
+        return
+    yield "asked", ()
+    yield "left out", tuple(one.id for one in library.listings() if one.id != question.article_id)
+
+
+def fit_passages(
+    library: Library, memo: Memo, questions: Sequence[tuple[Pool, Question]], progress: Progress
+) -> Logistic:
+    """Fit the odds that a chunk answers, over the chunks that were found for answerable questions."""
+    rows, labels = [], []
+    for number, (_, question) in enumerate(questions, start=1):
+        if question.answerable:
+            vector = memo.encode(question.text)
+            for found in rank_chunks(library, question.text, vector, READ):
+                read = memo.read(question.text, found.chunk)
+                one = Found(found.chunk_id, found.chunk, found.score, found.dense, found.words, read)
+                rows.append(passage_signals(one))
+                labels.append(_has_gold(question, found.chunk.article_id, found.chunk.start, found.chunk.end))
+        progress("passages", number, len(questions))
+    return _fit(rows, labels)
+
+
+def _has_gold(question: Question, article_id: str, start: int, end: int) -> bool:
+    return article_id == question.article_id and any(s < end and start < e for s, e in question.spans)
+
+
+def ask_all(
+    library: Library, memo: Memo, questions: Sequence[tuple[Pool, Question]], progress: Progress
+) -> list[Asked]:
+    """Ask every question in each of its ways."""
+    asked = []
+    for number, (pool, question) in enumerate(questions, start=1):
+        text = pool.articles[question.article_id].text
+        answers = {text[start:end].lower() for start, end in question.spans if end - start <= _LONGEST_ANSWER}
+        vector = memo.encode(question.text)
+        for kind, among in _ways(library, question):
+            found = retrieve(library, question.text, vector, TOP_K, among, memo.read)
+            ranked = candidates(question.text, found)
+            passages = {one.passage.number: one.passage for one in found}
+            right = [
+                kind == "asked" and _shows(question, answers, c.quote, passages[c.passage]) for c in ranked
+            ]
+            gold_first = bool(found) and _has_gold(
+                question, found[0].passage.article_id, found[0].passage.start, found[0].passage.end
+            )
+            if ranked:
+                asked.append(
+                    Asked(
+                        pool.name,
+                        question,
+                        kind,
+                        ranked,
+                        right,
+                        kind == "asked" and gold_first,
+                        list(passages.values()),
+                    )
+                )
+        progress("questions", number, len(questions))
+    return asked
+
+
+def _shows(question: Question, answers: set[str], quote: Quote, passage: Passage) -> bool:
+    """Whether a quote holds a gold answer, or is part of one that is as long as a sentence."""
+    if any(answer in quote.text.lower() for answer in answers):
+        return True
+    return passage.article_id == question.article_id and any(
+        end - start > _LONGEST_ANSWER
+        and min(end, quote.end) - max(start, quote.start) > (quote.end - quote.start) / 2
+        for start, end in question.spans
+    )
+
+
+def _fit(rows: Sequence[Sequence[float]], labels: Sequence[bool]) -> Logistic:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=2000).fit(np.array(rows), np.array(labels))
+    return Logistic(tuple(round(float(w), 4) for w in model.coef_[0]), round(float(model.intercept_[0]), 4))
+
+
+def fit_sentences(asked: Sequence[Asked]) -> tuple[Logistic, Logistic, float]:
+    """Return the fits of "rank" and "confidence", and the threshold of abstaining."""
+    pairs = [
+        (c.signals, r) for a in asked if any(a.right) for c, r in zip(a.candidates, a.right, strict=True)
+    ]
+    rank = _fit([signals for signals, _ in pairs], [right for _, right in pairs])
+    confidence = _fit(*_firsts(asked, rank))
+    return rank, confidence, choose_threshold(asked, rank, confidence)
+
+
+def _firsts(asked: Sequence[Asked], rank: Logistic) -> tuple[list[tuple[float, ...]], list[bool]]:
+    """The confidence's signals of each question's best-ranked sentence, and whether it is right."""
+    rows, labels = [], []
+    for one in asked:
+        scores = [rank.logit(candidate.signals) for candidate in one.candidates]
+        first, *others = sorted(range(len(scores)), key=lambda n: -scores[n])
+        lead = leads([scores[first], *(scores[n] for n in others)])[0]
+        rows.append((*one.candidates[first].signals, lead))
+        labels.append(one.right[first])
+    return rows, labels
+
+
+def _chances(confidence: Logistic, rows: Sequence[Sequence[float]]) -> Any:
+    return np.array([confidence.probability(row) for row in rows])
+
+
+def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logistic) -> float:
+    """Return the threshold with the best sum of right answers shown, and left-out questions and near misses refused."""
+    rows, right = _firsts(asked, rank)
+    chances, truth = _chances(confidence, rows), np.array(right)
+    refusable = [chances[[a.kind == kind for a in asked]] for kind in ("left out", "near miss")]
+    refusable = [kind for kind in refusable if len(kind)]
+
+    def gain(threshold: float) -> float:
+        refused = [(kind < threshold).mean() for kind in refusable]
+        return float((chances[truth] >= threshold).mean() + np.mean(refused))
+
+    gains = {t: gain(t) for t in np.arange(0.05, 0.95, 0.01)}
+    return round(float(max(gains, key=lambda t: gains[t])), 2)
+
+
+def report(
+    asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float
+) -> dict[str, float]:
+    """Return the figures over these questions."""
+    from sklearn.metrics import roc_auc_score
+
+    rows, right = _firsts(asked, rank)
+    chance = _chances(confidence, rows)
+    kinds, truth, shown = np.array([a.kind for a in asked]), np.array(right), chance >= threshold
+    bins = np.minimum((chance * 10).astype(int), 9)
+    error = sum(
+        abs(chance[bins == b].mean() - truth[bins == b].mean()) * (bins == b).mean() for b in set(bins)
+    )
+    answerable, missed = kinds == "asked", kinds == "near miss"
+    figures = {
+        "passage first": np.array([a.passage_right for a in asked])[answerable].mean(),
+        "first sentence contains the answer": truth[answerable].mean(),
+        "answered, of answerable": shown[answerable].mean(),
+        "right, of answered": truth[answerable & shown].mean(),
+        "abstained, article left out": 1 - shown[kinds == "left out"].mean(),
+        "confidence AUC": roc_auc_score(truth, chance),
+        "expected calibration error": error,
+    }
+    if missed.any():
+        figures["abstained, near misses"] = 1 - shown[missed].mean()
+    counts = [shown_right(a, rank, confidence) for a in asked if a.kind == "asked"]
+    figures["answer contains the answer"] = np.mean([right for _, right in counts])
+    figures["sentences shown"] = np.mean([count for count, _ in counts if count])
+    squad = np.array([a.pool == "SQuAD" for a in asked])
+    if (squad & missed).any() and (squad & answerable).any():
+        either = squad & (missed | answerable)
+        figures["near misses AUC"] = roc_auc_score(answerable[either], chance[either])
+    return {"questions": int(answerable.sum())} | {
+        name: round(float(value), 4) for name, value in figures.items()
+    }
+
+
+def shown_right(asked: Asked, rank: Logistic, confidence: Logistic) -> tuple[int, bool]:
+    """Return how many sentences an answer shows, and whether one of them is right."""
+    pairs = zip(asked.candidates, asked.right, strict=True)
+    ranked = sorted(((rank.logit(c.signals), c, right) for c, right in pairs), key=lambda one: -one[0])
+    given = leads([score for score, _, _ in ranked])
+    evidence = [
+        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead)), c.answer)
+        for (score, c, _), lead in zip(ranked, given, strict=True)
+    ]
+    shown = best_evidence(evidence, asked.passages)
+    return len(shown), any(right for one, (_, _, right) in zip(evidence, ranked, strict=True) if one in shown)
+
+
+def as_json(fit: Logistic, signals: Sequence[str]) -> dict[str, Any]:
+    """Return a fit as the weights file has it."""
+    return {"weights": dict(zip(signals, fit.weights, strict=True)), "constant": fit.constant}
+
+
+def write_weights(changes: dict[str, Any], output: Path = WEIGHTS) -> None:
+    """Change some parts of the weights file."""
+    had = json.loads(output.read_text()) if output.exists() else {}
+    output.write_text(json.dumps({**had, **changes}, indent=2) + "\n")
+
+
+def fit_all(
+    library: Library,
+    pools: Sequence[Pool],
+    read: Read,
+    use: Callable[[dict[str, Any]], None],
+    questions: int,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fit passages, then sentences and confidence on what those give; return the weights and the report's figures.
+
+    ``use`` makes the fits so far the ones that retrieval uses.
+    """
+    memo = Memo(read)
+    tuning = sample(pools, "tune", questions, seed)
+    passage = as_json(fit_passages(library, memo, tuning, progress), PASSAGE_SIGNALS)
+    use({"passage": passage})
+    rank, confidence, threshold = fit_sentences(ask_all(library, memo, tuning, progress))
+    use(
+        {
+            "rank": as_json(rank, SIGNALS),
+            "confidence": as_json(confidence, CONFIDENCE_SIGNALS),
+            "threshold": threshold,
+        }
+    )
+    reporting = ask_all(library, memo, sample(pools, "report", questions, seed), progress)
+    figures = report(reporting, rank, confidence, threshold)
+    by_set = {
+        name: report(there, rank, confidence, threshold)
+        for name in FITTED_ON
+        if len(there := [asked for asked in reporting if asked.pool == name]) > 1
+    }
+    return {
+        "passage": passage,
+        "rank": as_json(rank, SIGNALS),
+        "confidence": as_json(confidence, CONFIDENCE_SIGNALS),
+        "threshold": threshold,
+        "made": {"questions": questions, "seed": seed, "report": figures, "by set": by_set},
+    }

@@ -1,0 +1,354 @@
+"""Trains the evidence reader: MiniLM's layers with three heads, over groups of chunks that compete for a question.
+
+A pass over (question, chunk) gives the chunk's relevance from the first token, a score for each sentence from the mean of
+its token vectors, and a score for each token as the answer's first and last. Each is a softmax over the whole group
+with "none of these" beside it, as in the shared normalization of Clark & Gardner (ACL 2018), so that scores of
+different chunks compare. The embeddings stay as they are: what is trained is small, and the tokenizer's too.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from corpus.errors import ModelError
+from index.chunk import Chunk
+from index.embed import embedder_folder, set_offline
+from rag.reader import HEADS, Encoded, ReadSentence, Values, encode_chunk, encode_pair, reading_of
+from rag.training.groups import Group, Shown
+
+_WHOLE_SENTENCES = 160  # characters from which a gold span is a passage rather than an answer
+_NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_HARD = 0.7  # how often a negative is one of the four found first
+_LEFT_OUT = 0.1  # how often the gold chunks are taken away
+_TURNED = 0.1  # how often a question is turned into one that the chunk does not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a run of training depends on besides the groups."""
+
+    epochs: float = 3.0
+    groups: int = 8
+    shown: int = 4
+    learning_rate: float = 1.5e-4
+    warmup: float = 0.05
+    span_share: float = 0.5
+    seed: int = 11
+
+
+class ReaderModel(nn.Module):
+    """BERT's layers and the heads; token type 0 everywhere, as llama.cpp runs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        set_offline()
+        from transformers import BertModel
+
+        # On two cores the plain attention trains three times as fast as the fused one, and drawing dropout's random
+        # numbers takes as long as the rest of a step: without it there are as many epochs more.
+        self.bert = BertModel.from_pretrained(
+            embedder_folder(), add_pooling_layer=False, attn_implementation="eager", **_NO_DROPOUT
+        )
+        self.bert.embeddings.requires_grad_(False)
+        self.heads = nn.Linear(self.bert.config.hidden_size, len(HEADS))
+        nn.init.normal_(self.heads.weight, std=0.02)
+        nn.init.zeros_(self.heads.bias)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Return each token's values under the heads, shape (chunks, tokens, heads), in float32."""
+        hidden = self.bert(input_ids=tokens, attention_mask=mask).last_hidden_state
+        values: Tensor = self.heads(hidden.float())
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A group as it is trained on: the encoded pairs, and for each which sentences and tokens are gold."""
+
+    pairs: list[Encoded]
+    gold_chunks: list[bool]
+    gold_sentences: list[list[bool]]
+    gold_tokens: list[list[tuple[int, int]]]
+    has_span: bool
+    has_sentence: bool
+
+
+def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
+    """Choose a group's chunks anew: gold ones, hard negatives, and now and then none that answers."""
+    gold = [chunk for chunk in group.chunks if chunk.gold]
+    answers = {chunk.text[start:end].lower() for chunk in gold for start, end in chunk.gold}
+    others = [
+        chunk
+        for chunk in group.chunks
+        if not chunk.gold and not any(len(a) > 2 and a in chunk.text.lower() for a in answers)
+    ]
+    question, dice = group.question, chance.random()
+    near = [chunk for chunk in others if chunk.place < 0 or chunk.same_article]
+    if gold and dice < _LEFT_OUT:
+        chosen = []
+    elif gold and dice < _LEFT_OUT + _TURNED and (turned := turn(question, group, chance)):
+        question, chosen = turned, [_without_gold(chance.choice(gold))]
+    elif gold:
+        chosen = [chance.choice(gold)]
+    else:
+        chosen = near[-1:] if chance.random() < _HARD else []  # the paragraph of a near miss
+    pool = [chunk for chunk in others if chunk not in chosen]
+    while pool and len(chosen) < shown:
+        best = pool[:4] if chance.random() < _HARD else pool
+        chosen.append(pool.pop(pool.index(chance.choice(best))))
+    pairs = [encode_pair(question, chunk.prefix, chunk.text, _spans(chunk)) for chunk in chosen]
+    golds = [[any(s < b and a < e for a, b in chunk.gold) for s, e in chunk.sentences] for chunk in chosen]
+    spans = [
+        [place for a, b in chunk.gold if (place := pair.tokens_of(a, b)) is not None]
+        for chunk, pair in zip(chosen, pairs, strict=True)
+    ]
+    lengths = [b - a for chunk in chosen for a, b in chunk.gold]
+    return Sample(
+        pairs,
+        [bool(chunk.gold) for chunk in chosen],
+        golds,
+        spans,
+        has_span=group.pool != "SelQA" and max(lengths, default=0) < _WHOLE_SENTENCES,
+        has_sentence=group.pool != "MedQuAD",
+    )
+
+
+def _spans(chunk: Shown) -> list[tuple[int, int]]:
+    return [(start, end) for start, end in chunk.sentences]
+
+
+def _without_gold(chunk: Shown) -> Shown:
+    return Shown(chunk.prefix, chunk.text, chunk.sentences, [], chunk.same_article, chunk.place)
+
+
+_OPPOSITES = {
+    a: b
+    for pair in (
+        "first last", "most least", "largest smallest", "highest lowest", "before after", "increase decrease", "more less",
+        "increased decreased", "oldest newest", "best worst", "longest shortest", "begin end", "north south", "east west",
+        "winter summer", "won lost", "win lose", "above below", "start finish", "began ended", "male female", "men women",
+        "early late", "positive negative", "maximum minimum", "inside outside", "strong weak", "opened closed",
+    )
+    for a, b in (pair.split(), pair.split()[::-1])
+}  # fmt: skip
+_NAME = re.compile(r"(?<=[a-z,'] )[A-Z][a-zA-Z-]+(?: [A-Z][a-zA-Z-]+)*")
+
+
+def turn(question: str, group: Group, chance: random.Random) -> str | None:
+    """Return a like question that its gold chunk does not answer, or None: another number, name or direction.
+
+    The kinds that people chose most for SQuAD 2.0 (Rajpurkar et al., ACL 2018, table 1).
+    """
+    ways = []
+    for match in re.finditer(r"\d+", question):
+        number = int(match.group()) if len(match.group()) < 9 else 0
+        other = number + chance.choice((-13, -7, -3, -2, -1, 1, 2, 3, 5, 8, 12))
+        ways.append(question[: match.start()] + str(abs(other)) + question[match.end() :])
+    gold = " ".join(chunk.text for chunk in group.chunks if chunk.gold)
+    names = [
+        name
+        for chunk in group.chunks
+        if not chunk.gold
+        for name in _NAME.findall(chunk.text)
+        if name not in gold
+    ]
+    for match in _NAME.finditer(question):
+        if names and match.group() in gold:
+            ways.append(question[: match.start()] + chance.choice(names) + question[match.end() :])
+    words = question.split(" ")
+    for n, word in enumerate(words):
+        if word.lower() in _OPPOSITES:
+            ways.append(" ".join([*words[:n], _OPPOSITES[word.lower()], *words[n + 1 :]]))
+    return chance.choice(ways) if ways else None
+
+
+def loss_of(model: ReaderModel, samples: Sequence[Sample], span_share: float, device: str) -> Tensor:
+    """Return the mean loss of the samples: relevance, sentence and (``span_share``) answer span."""
+    pairs = [pair for sample in samples for pair in sample.pairs]
+    longest = max(len(pair.ids) for pair in pairs)
+    tokens = torch.tensor([pair.ids + [0] * (longest - len(pair.ids)) for pair in pairs], device=device)
+    mask = torch.tensor([[n < len(pair.ids) for n in range(longest)] for pair in pairs], device=device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        values = model(tokens, mask.long())
+    none = values.new_zeros(1)
+    losses = []
+    row = 0
+    for sample in samples:
+        rows = range(row, row + len(sample.pairs))
+        row += len(sample.pairs)
+        losses.append(_nll([values[r, 0, 0].view(1) for r in rows], [[g] for g in sample.gold_chunks], none))
+        if sample.has_sentence:
+            means = [_sentence_values(values[r], p) for r, p in zip(rows, sample.pairs, strict=True)]
+            losses.append(_nll(means, sample.gold_sentences, none))
+        if sample.has_span:
+            for head in (2, 3):
+                scores, gold = [], []
+                for r, pair, places in zip(rows, sample.pairs, sample.gold_tokens, strict=True):
+                    first, end = pair.body, len(pair.ids) - 1
+                    scores.append(values[r, first:end, head])
+                    wanted = {place[head - 2] for place in places}
+                    gold.append([t in wanted for t in range(end - first)])
+                losses.append(span_share * _nll(scores, gold, none))
+    return torch.stack(losses).sum() / len(samples)
+
+
+def _sentence_values(values: Tensor, pair: Encoded) -> Tensor:
+    """The sentence head's mean over each sentence's tokens; a sentence that was cut off has the lowest."""
+    means = [values[a:b, 1].mean() if b > a else values.new_tensor(-9.0) for a, b in pair.sentences]
+    return torch.stack(means) if means else values.new_zeros(0)
+
+
+def _nll(scores: list[Tensor], gold: list[list[bool]], none: Tensor) -> Tensor:
+    """Minus the log-probability of all gold places together, or of "none" where there is no gold place."""
+    every = torch.cat([*scores, none])
+    flat = [g for part in gold for g in part]
+    marks = torch.tensor([*flat, not any(flat)], device=every.device)
+    return torch.logsumexp(every, 0) - torch.logsumexp(every[marks], 0)
+
+
+def train(
+    groups: Sequence[Group], folder: Path, recipe: Recipe, validate: Any = None, log_every: int = 50
+) -> ReaderModel:
+    """Train a reader; goes on from ``folder``'s checkpoint where there is one, and leaves one there at the end."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(recipe.seed)
+    model = ReaderModel().to(device)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=0.01)
+    steps = int(recipe.epochs * len(groups) / recipe.groups)
+    warm = max(1, int(recipe.warmup * steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / warm, max(0.0, (steps - s) / max(1, steps - warm)))
+    )
+    done = _resume(folder, model, optimizer, schedule)
+    began, first, recent = time.monotonic(), done, []
+    for step, samples in _batches(groups, recipe, done, steps):
+        model.train()
+        loss = loss_of(model, samples, recipe.span_share, device)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        recent.append(float(loss.detach()))
+        if step % log_every == 0 or step == steps:
+            left = (time.monotonic() - began) / (step - first) * (steps - step)
+            print(
+                f"step {step}/{steps} loss {sum(recent) / len(recent):.4f} {left / 60:.0f} min left",
+                flush=True,
+            )
+            recent = []
+        if step % (10 * log_every) == 0 or step == steps:
+            _checkpoint(folder, model, optimizer, schedule, step, recipe)
+            if validate:
+                model.eval()
+                validate(model, step)
+    return model.eval()
+
+
+def _batches(
+    groups: Sequence[Group], recipe: Recipe, done: int, steps: int
+) -> Iterator[tuple[int, list[Sample]]]:
+    """Yield each step's samples, the same for a seed wherever training goes on from."""
+    for step in range(done + 1, steps + 1):
+        epoch, place = divmod((step - 1) * recipe.groups, len(groups))
+        order = list(range(len(groups)))
+        random.Random(recipe.seed + epoch).shuffle(order)
+        chance = random.Random(f"{recipe.seed} {step}")
+        picked = [groups[order[n % len(groups)]] for n in range(place, place + recipe.groups)]
+        samples = [sample_of(group, recipe.shown, chance) for group in picked]
+        yield step, [sample for sample in samples if sample.pairs]
+
+
+def _checkpoint(
+    folder: Path, model: ReaderModel, optimizer: Any, schedule: Any, step: int, recipe: Recipe
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "step": step,
+    }
+    torch.save(state, folder / "checkpoint.new")
+    (folder / "checkpoint.new").replace(folder / "checkpoint.pt")
+    (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+
+
+def _resume(folder: Path, model: ReaderModel, optimizer: Any, schedule: Any) -> int:
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    return int(state["step"])
+
+
+def load_trained(folder: Path) -> ReaderModel:
+    """Return the reader of a checkpoint."""
+    model = ReaderModel()
+    model.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["model"])
+    return model.eval()
+
+
+class TorchReader:
+    """Reads as ``rag.reader.Reader`` does, with a trained model in torch."""
+
+    def __init__(self, model: ReaderModel) -> None:
+        self._model = model.eval()
+
+    def values(self, ids: Sequence[int]) -> Values:
+        """Return the heads' values for each token, shape (tokens, heads)."""
+        with torch.inference_mode():
+            tokens = torch.tensor([list(ids)])
+            values: Values = self._model(tokens, torch.ones_like(tokens))[0].numpy()
+        return values
+
+    def read(self, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
+        """Return the chunk's statements with their scores."""
+        pair, spans = encode_chunk(question, chunk)
+        return reading_of(chunk, pair, spans, self.values(pair.ids))
+
+
+def export(model: ReaderModel, path: Path) -> None:
+    """Write what was trained, the layers and the heads, in half precision."""
+    from safetensors.torch import save_file
+
+    layers = {
+        name.removeprefix("bert."): tensor
+        for name, tensor in model.state_dict().items()
+        if name.startswith("bert.encoder.")
+    }
+    heads = {name: tensor for name, tensor in model.state_dict().items() if name.startswith("heads.")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.half().contiguous() for name, tensor in {**layers, **heads}.items()}, path)
+
+
+def load_exported(path: Path) -> ReaderModel:
+    """Return the reader of an exported file, in float32."""
+    from safetensors.torch import load_file
+
+    model = ReaderModel()
+    tensors = {
+        name if name.startswith("heads.") else f"bert.{name}": tensor.float()
+        for name, tensor in load_file(path).items()
+    }
+    missing = {
+        name for name in model.state_dict() if not name.startswith("bert.embeddings.")
+    } - tensors.keys()
+    if missing:
+        raise ModelError(f"{path}: lacks {sorted(missing)[0]}; export it again")
+    model.load_state_dict(tensors, strict=False)
+    return model.eval()
