@@ -24,7 +24,8 @@ class Journal:
         self._path: Path | None = None
         if folder is not None:
             subject = [assistant.library.generation, str(assistant.library.folder.resolve())]
-            made = json.dumps([*subject, assistant.model.sha256, [asdict(case) for case in cases]])
+            model = [assistant.model.name, assistant.model.sha256]
+            made = json.dumps([*subject, *model, [asdict(case) for case in cases]])
             self._path = folder / f"examination-{hashlib.sha256(made.encode()).hexdigest()[:16]}.jsonl"
 
     def __enter__(self) -> Journal:

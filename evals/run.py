@@ -13,10 +13,11 @@ from evals.cases import Case
 from evals.journal import Journal
 from evals.trial import Trial
 from rag.assistant import Assistant
+from rag.models import ModelFile
 from rag.followup import stand_alone
 
 if TYPE_CHECKING:
-    from rag.models import ModelFile
+    from rag.models import Model
 
 Progress = Callable[[str, int, int], None]
 _PROCESS_BYTES = 500 << 20
@@ -71,7 +72,9 @@ def affordable_jobs(jobs: int, assistant: Assistant) -> int:
         free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return jobs  # a system that does not tell
-    files = (assistant.model.path, assistant.library.folder / "vectors.faiss")
+    files = [assistant.library.folder / "vectors.faiss"]
+    if isinstance(assistant.model, ModelFile):
+        files.append(assistant.model.path)
     each = _PROCESS_BYTES + sum(file.stat().st_size for file in files if file.exists())
     return max(1, min(jobs, free // each))
 
@@ -92,7 +95,7 @@ def _asked_by(jobs: int, assistant: Assistant, cases: Sequence[Case]) -> Iterato
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(folder: Path, model: ModelFile, threads: int) -> None:
+def _start(folder: Path, model: Model, threads: int) -> None:
     global _here  # noqa: PLW0603 - one assistant a process
     os.environ["OMP_NUM_THREADS"] = str(threads)
     from index.library import Library

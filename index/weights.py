@@ -80,7 +80,7 @@ def prepared(name: str, recipe: str, make: Callable[[Path], None]) -> tuple[Path
             made.replace(path)
             sha256 = sha256_of(path)
             record = Path(scratch) / manifest.name
-            record.write_text(json.dumps({"recipe": recipe, "sha256": sha256, **_stamp(path)}))
+            record.write_text(json.dumps({"recipe": recipe, "sha256": sha256, **stamp(path)}))
             record.replace(manifest)
     except OSError as error:
         raise ModelError(
@@ -89,7 +89,8 @@ def prepared(name: str, recipe: str, make: Callable[[Path], None]) -> tuple[Path
     return path, sha256
 
 
-def _stamp(path: Path) -> dict[str, int]:
+def stamp(path: Path) -> dict[str, int]:
+    """Return a file's size in bytes and time of change, by which a change of content is noticed."""
     status = path.stat()
     return {"size": status.st_size, "changed_ns": status.st_mtime_ns}
 
@@ -97,7 +98,7 @@ def _stamp(path: Path) -> dict[str, int]:
 def _recorded(path: Path, manifest: Path) -> str | None:
     try:
         record = json.loads(manifest.read_text())
-        stamp = _stamp(path)
-        return str(record["sha256"]) if all(record[key] == value for key, value in stamp.items()) else None
+        now = stamp(path)
+        return str(record["sha256"]) if all(record[key] == value for key, value in now.items()) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

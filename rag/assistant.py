@@ -18,10 +18,11 @@ from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
 from rag.check import numbers_in, split_markers, supports
 from rag.evidence import Evidence, rank_evidence
 from rag.followup import stand_alone
-from rag.generate import Generator
-from rag.models import ModelFile
+from rag.generate import Generator, open_generator
+from rag.models import Model
 from rag.prompt import REFUSAL, SYSTEM, user_message
 from rag.reader import Reader, ReadSentence
+from rag.remote import RemoteGenerator
 from rag.retrieve import TOP_K, retrieve
 from rag.selection import best_evidence, opposes
 
@@ -38,7 +39,7 @@ def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], Non
 class Assistant:
     """Answers questions from one library with one model; one question at a time."""
 
-    def __init__(self, library: Library, model: ModelFile) -> None:
+    def __init__(self, library: Library, model: Model) -> None:
         """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
         library.check_make()
         self.library = library
@@ -46,7 +47,7 @@ class Assistant:
         self._encoder = QuestionEncoder()
         self._reader = Reader()
         self._stopping = threading.Event()
-        self._generator: Generator | None = None
+        self._generator: Generator | RemoteGenerator | None = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' unit vectors, as questions have them."""
@@ -150,7 +151,7 @@ class Assistant:
     def _drafts(self, question: str, passages: list[Passage], best: list[Evidence]) -> Iterator[str]:
         """Yield the model's sentences as each is complete, without markers; it reads only the evidence."""
         if self._generator is None:
-            self._generator = Generator(self.model)
+            self._generator = open_generator(self.model)
         shown = [replace(passages[e.passage - 1], text=e.quote.text) for e in best]
         text, done = "", 0
         for piece in self._generator.stream(SYSTEM, user_message(question, shown)):

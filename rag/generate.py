@@ -9,12 +9,18 @@ from typing import Any
 
 from corpus.errors import ModelError, Stopped
 from index.llama import open_gguf
-from rag.models import ModelFile
+from rag.models import Model, ModelFile
+from rag.remote import RemoteGenerator, RemoteModel
 
 CONTEXT_TOKENS = 2048
 _ANSWER_TOKENS = 96
 _SYSTEM_MARK, _USER_MARK = "\u0001system\u0001", "\u0001user\u0001"
 _PLAIN_TEMPLATE = f"{_SYSTEM_MARK}\n\n{_USER_MARK}\n\nAnswer:"
+
+
+def open_generator(model: Model) -> Generator | RemoteGenerator:
+    """Return what lets the model continue a prompt; raises ModelError if llama.cpp cannot load its file."""
+    return RemoteGenerator(model, _ANSWER_TOKENS) if isinstance(model, RemoteModel) else Generator(model)
 
 
 class _StopFlag:
@@ -96,6 +102,8 @@ class Generator:
             raise ModelError(
                 f"the prompt has {len(prompt)} tokens, too many for the model; ask a shorter question"
             )
+        import llama_cpp
+
         self.prompt_tokens, self.completion_tokens = len(prompt), 0
         self.cached_tokens = _common_prefix(
             self._llama.input_ids[: self._llama.n_tokens].tolist(), prompt[:-1]
@@ -103,7 +111,11 @@ class Generator:
         self._flag.raise_(False)
         pending = b""
         for token in self._generated(prompt):
-            if token == self._llama.token_eos() or self.completion_tokens >= _ANSWER_TOKENS:
+            # Some models end a turn by a token of its own (Phi, Gemma), not by the end of the text.
+            if (
+                llama_cpp.llama_vocab_is_eog(self._llama._model.vocab, token)
+                or self.completion_tokens >= _ANSWER_TOKENS
+            ):
                 break
             self.completion_tokens += 1
             pending += self._llama.detokenize([token])

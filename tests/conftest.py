@@ -30,7 +30,7 @@ def library(folder):
 @pytest.fixture(scope="session")
 def assistant(folder):
     with Library(folder) as library:
-        yield Assistant(library, find_model())
+        yield Assistant(library, find_model("bundled"))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from corpus.errors import RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
 from ui.examine import add_options, examine
+from ui.models import add_actions, manage
 from ui.progress import say, show_progress
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add_options(evaluation)
     for command in (ask, chat, page, evaluation):
         _add_model(command)
+    add_actions(_command(commands, "models", "list, pull, use and verify models", manage))
     _command(commands, "doctor", "what works here and what does not", _doctor)
     listing = _command(commands, "list", "list the articles", _list)
     show = _command(commands, "show", "print an article", _show)
@@ -98,7 +100,12 @@ def _command(
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="NAME|FILE", help="a local GGUF instead of the bundled one")
+    command.add_argument(
+        "--model",
+        metavar="NAME|FILE|URL",
+        help="bundled, a pulled one, a GGUF file, or http(s)://HOST/v1[#NAME], which is then sent question and "
+        "quotes; default: the one of rag models use",
+    )
 
 
 def _top_k(text: str) -> int:

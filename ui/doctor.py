@@ -69,10 +69,10 @@ def _reader() -> str:
 
 
 def _model() -> str:
-    from rag.generate import Generator
+    from rag.generate import open_generator
     from rag.models import bundled_source, find_model
 
     bundled_source()
     model = find_model()
-    next(Generator(model).stream("", "Say hello."), "")
+    next(open_generator(model).stream("", "Say hello."), "")
     return f"{model.name} verified and answers"
