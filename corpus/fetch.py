@@ -1,6 +1,6 @@
 """A URL -> its bytes; a feed or sitemap -> the addresses it lists.
 
-The one place that touches the network, and only for an address that the user named. Knows nothing about
+The one place that touches the network for articles, and only for an address that the user named. Knows nothing about
 articles; what a server sends is hostile.
 """
 

@@ -1,4 +1,4 @@
-"""Connections for ``corpus.fetch``: to an address that was checked, until one deadline."""
+"""Connections for ``corpus.fetch`` and ``rag.endpoint``: to an address that was checked, until one deadline."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from evals.cases import Case
 from evals.journal import Journal
 from evals.trial import Trial
 from rag.assistant import Assistant
-from rag.models import ModelFile
 from rag.followup import stand_alone
+from rag.models import ModelFile
 
 if TYPE_CHECKING:
     from rag.models import Model

@@ -1,29 +1,17 @@
-"""A model behind an OpenAI-compatible endpoint that the user names: the one way in which a question leaves the machine.
-
-What goes there is the prompt, to that address alone: redirects and proxies are not followed. What it sends is hostile.
-"""
+"""A model behind an OpenAI-compatible endpoint that the user names: the one way in which a question leaves the machine."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from corpus.errors import ArticleError, ModelError
+from corpus.errors import ModelError
 from corpus.fetch import one_line
-from corpus.network import Network
+from rag.endpoint import KEY, events, not_compatible, request
 
-if TYPE_CHECKING:
-    import httpcore
-
-MOST_SECONDS = 120.0
-"""From the connection to the last byte of an answer; a slow machine has to read the prompt in it."""
-MOST_BYTES = 1_000_000
-KEY = "RAG_API_KEY"
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +49,17 @@ def find_remote(address: str) -> RemoteModel:
 
 
 def _first_listed(url: str) -> str:
-    with _request("GET", url, "/models") as response:
-        body = b"".join(_limited(response, url))
+    with request("GET", url, "/models") as parts:
+        body = b"".join(parts)
     try:
-        return str(json.loads(body)["data"][0]["id"])
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        name = json.loads(body)["data"][0]["id"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        name = ""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
         raise ModelError(
             f"{one_line(url)}: /models lists no model; name it behind the address, as in {one_line(url)}#NAME"
-        ) from error
+        )
+    return name
 
 
 class RemoteGenerator:
@@ -92,15 +83,12 @@ class RemoteGenerator:
             "stream_options": {"include_usage": True},
         }
         self.prompt_tokens = self.completion_tokens = 0
-        with _request("POST", url, "/chat/completions", body) as response:
-            kind = dict(response.headers).get(b"content-type", b"")
-            if not kind.lower().startswith(b"text/event-stream"):
-                raise _not_compatible(url)
-            for event in _events(_limited(response, url), url):
+        with request("POST", url, "/chat/completions", body) as parts:
+            for event in events(parts, url):
                 try:
                     text = self._text(event)
-                except (KeyError, IndexError, TypeError, AttributeError) as error:
-                    raise _not_compatible(url) from error
+                except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+                    raise not_compatible(url) from error
                 if text:
                     yield text
 
@@ -115,95 +103,3 @@ class RemoteGenerator:
         if not isinstance(text, str):
             raise TypeError
         return text
-
-
-@contextlib.contextmanager
-def _request(
-    method: str, url: str, path: str, body: dict[str, Any] | None = None
-) -> Iterator[httpcore.Response]:
-    """Open an answer whose status is 200; raises ModelError for all that can go wrong until it is closed."""
-    import httpcore
-    import httpx
-
-    name = one_line(url)
-    to = httpx.URL(url + path)
-    headers: dict[bytes | str, bytes | str] = {
-        "Host": to.netloc.decode("ascii"),
-        "User-Agent": "faqtual",
-        "Connection": "close",
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-    }
-    if key := os.environ.get(KEY):
-        headers["Authorization"] = f"Bearer {key}"
-    network = Network(name, time.monotonic() + MOST_SECONDS, allow_private=True)
-    target = httpcore.URL(scheme=to.raw_scheme, host=to.raw_host, port=to.port, target=to.raw_path)
-    content = json.dumps(body).encode() if body else b""
-    try:
-        with (
-            httpcore.ConnectionPool(network_backend=cast("httpcore.NetworkBackend", network)) as pool,
-            pool.stream(method, target, headers=headers, content=content) as response,
-        ):
-            if response.status != 200:
-                raise ModelError(f"{name}: {_refusal(response.status)}")
-            yield response
-    except (TimeoutError, httpcore.TimeoutException) as error:
-        raise ModelError(
-            f"{name}: no full answer in {MOST_SECONDS:g} seconds; try again, or use a smaller model"
-        ) from error
-    except ArticleError as error:  # what the network says of a host that is not there
-        raise ModelError(str(error)) from error
-    except httpcore.ConnectError as error:
-        raise ModelError(
-            f"{name}: cannot connect ({one_line(str(error))}); start the server there, or check the address"
-        ) from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-        what = one_line(str(error) or type(error).__name__)
-        raise ModelError(f"{name}: the answer broke off ({what}); look at the server's log") from error
-
-
-def _refusal(status: int) -> str:
-    if status in (401, 403):
-        return f"the server refuses the key ({status}); set {KEY} to one that it takes"
-    if status == 404:
-        return "no such model or endpoint there (404); check the address, which often ends in /v1, and #NAME"
-    if 300 <= status < 400:
-        return f"it leads elsewhere ({status}), which is not followed; use the address where it leads"
-    return f"the server answered {status}; look at its log"
-
-
-def _limited(response: httpcore.Response, url: str) -> Iterator[bytes]:
-    """Yield the answer as it comes, at most MOST_BYTES of it."""
-    received = 0
-    for part in response.iter_stream():
-        received += len(part)
-        if received > MOST_BYTES:
-            raise ModelError(
-                f"{one_line(url)}: more than {MOST_BYTES:,} bytes for one answer; use another server"
-            )
-        yield part
-
-
-def _events(parts: Iterator[bytes], url: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON object of each server-sent event until the one that says [DONE]."""
-    pending = b""
-    for part in parts:
-        *lines, pending = (pending + part).split(b"\n")
-        for line in lines:
-            field, _, data = line.partition(b":")
-            if field != b"data":
-                continue  # a comment, or a field that says nothing about the text
-            if data.strip() == b"[DONE]":
-                return
-            try:
-                event = json.loads(data)
-            except (ValueError, RecursionError) as error:
-                raise _not_compatible(url) from error
-            yield event
-    raise ModelError(f"{one_line(url)}: the answer broke off before its end; look at the server's log")
-
-
-def _not_compatible(url: str) -> ModelError:
-    return ModelError(
-        f"{one_line(url)}: the answer is not that of an OpenAI-compatible server; check the address, which often ends in /v1"
-    )
