@@ -40,7 +40,7 @@ def find_remote(address: str) -> RemoteModel:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ModelError(f"{one_line(url)}: not a valid address; write it as http://HOST:PORT/v1") from error
-    if not parsed.host or parsed.userinfo or parsed.query:
+    if not parsed.host or parsed.userinfo or parsed.query or not 0 < (parsed.port or 80) < 65536:
         raise ModelError(
             f"{one_line(url)}: not the address of an endpoint; write it as http://HOST:PORT/v1, a key in {KEY}"
         )
