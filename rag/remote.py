@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from corpus.fetch import one_line
 from rag.endpoint import KEY, events, not_compatible, request
 
 _LONGEST_NAME = 200
+_HOST = re.compile(rb"[a-z0-9._:-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,19 @@ def find_remote(address: str) -> RemoteModel:
     url, _, model = address.partition("#")
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ModelError(f"{one_line(url)}: not a valid address; write it as http://HOST:PORT/v1") from error
-    if not parsed.host or parsed.userinfo or parsed.query or not 0 < (parsed.port or 80) < 65536:
-        raise ModelError(
-            f"{one_line(url)}: not the address of an endpoint; write it as http://HOST:PORT/v1, a key in {KEY}"
-        )
+        port = 80 if parsed.port is None else parsed.port
+    except (httpx.InvalidURL, ValueError) as error:
+        raise _not_an_address(url) from error
+    if not _HOST.fullmatch(parsed.raw_host) or not 0 < port < 65536 or parsed.userinfo or parsed.query:
+        raise _not_an_address(url)
     url = str(parsed).rstrip("/")
     return RemoteModel(url, model or _first_listed(url))
+
+
+def _not_an_address(url: str) -> ModelError:
+    return ModelError(
+        f"{one_line(url)}: not the address of an endpoint; write it as http://HOST:PORT/v1, a key in {KEY}"
+    )
 
 
 def _first_listed(url: str) -> str:

@@ -1,6 +1,8 @@
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +16,7 @@ import pytest
 
 import rag.endpoint
 from corpus.errors import ModelError
+from index.weights import cache_folder
 from rag.catalogue import CATALOGUE
 from rag.generate import open_generator
 from rag.models import bundled_source, find_model
@@ -95,6 +98,16 @@ def models(rag, hub, tmp_path):
         return rag(command, *arguments, library=tmp_path / "library", **environment)
 
     return run
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """The bundled models as they are prepared, in the cache of ``models``: making them again takes seconds."""
+    find_model("bundled")
+    for path in [*cache_folder().glob("encoder-*"), *cache_folder().glob("smollm2-*")]:
+        shutil.copy2(path, tmp_path)
+    [bundled] = tmp_path.glob("smollm2-*.gguf")
+    return bundled
 
 
 @pytest.fixture
@@ -223,25 +236,23 @@ def test_only_a_pull_leaves_the_machine(hub, tmp_path):
     assert done.stdout == "True True True\n"
 
 
-def test_the_model_in_use_answers(models, hub, folder, rag, tmp_path):
+def test_the_model_in_use_answers(models, prepared, hub, folder, rag, tmp_path):
     hub.data = bundled_source().read_bytes()
     assert "rag models pull" in refusal(models("use", NAME))
     models("pull", NAME)
     assert models("use", NAME).stdout == f"using {NAME}\n"
 
-    def asked(*options):
-        done = rag("ask", QUESTION, "--json", *options, library=folder, RAG_CACHE=str(tmp_path))
-        answer = json.loads(done.stdout)
-        assert "14.3 billion" in answer["answer"]
-        return answer["model"]
-
-    assert asked() == {"name": NAME, "sha256": hashlib.sha256(hub.data).hexdigest()}
-    assert asked("--model", "bundled")["name"] == "SmolLM2-135M-Instruct"
+    environment = {"library": folder, "RAG_CACHE": str(tmp_path)}
+    answer = json.loads(rag("ask", QUESTION, "--json", **environment).stdout)
+    assert "14.3 billion" in answer["answer"]
+    assert answer["model"] == {"name": NAME, "sha256": hashlib.sha256(hub.data).hexdigest()}
+    done = rag("ask", QUESTION, "--quotes", "--json", "--model", "bundled", **environment)
+    assert json.loads(done.stdout)["model"]["name"] == "SmolLM2-135M-Instruct"
     [used] = [listing for listing in json.loads(models("list", "--json").stdout) if listing["in_use"]]
     assert used["name"] == NAME
 
 
-def test_a_file_is_used_from_any_folder(models, tmp_path, rag, monkeypatch):
+def test_a_file_is_used_from_any_folder(models, prepared, tmp_path, rag, monkeypatch):
     local = tmp_path / "mine.gguf"
     local.write_bytes(FAKE)
     environment = {"library": tmp_path / "library", "RAG_CACHE": str(tmp_path)}
@@ -280,11 +291,10 @@ def damage(path):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_verify_finds_damage_and_its_remedy_mends_it(models, pulled, tmp_path):
+def test_verify_finds_damage_and_its_remedy_mends_it(models, prepared, pulled):
     models("pull", NAME)
     assert models("verify").stdout == f"ok   SmolLM2-135M-Instruct\nok   {NAME}\n"
     damage(pulled)
-    [prepared] = tmp_path.glob("smollm2*.gguf")
     damage(prepared)
     done = models("verify")
     [bundled, other] = done.stdout.splitlines()
@@ -520,11 +530,11 @@ def test_a_server_that_hangs_is_left(monkeypatch, sent):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():
-            connection = listener.accept()[0]
-            for byte in sent + b"x" * 60:
-                time.sleep(0.05)
-                if sent:
-                    connection.send(bytes([byte]))
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                for byte in sent + b"x" * 60:
+                    time.sleep(0.05)
+                    if sent:
+                        connection.send(bytes([byte]))
 
         threading.Thread(target=answer, daemon=True).start()
         began = time.monotonic()
