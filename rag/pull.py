@@ -31,7 +31,7 @@ def pull(model: CatalogueModel) -> bool:
     folder = models_folder()
     with _explained(model, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with FileLock(folder / "pull.lock"):
             if model.name in checksums() and (here := _sha256_if_whole(model)):
                 record(model.name, folder / model.file, here)
                 return False

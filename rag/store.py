@@ -28,7 +28,7 @@ def default_model() -> str:
 
 def set_default(name: str) -> None:
     """Make a model the one that is used from now on."""
-    _write("settings.json", {"model": name})
+    _change("settings.json", {"model": name})
 
 
 def checksums() -> dict[str, dict[str, Any]]:
@@ -38,7 +38,7 @@ def checksums() -> dict[str, dict[str, Any]]:
 
 def record(key: str, path: Path, sha256: str) -> None:
     """Record a file's SHA-256 under a catalogue name or its path, with its size and time of change."""
-    _write("checksums.json", {**checksums(), key: {"sha256": sha256, **stamp(path)}})
+    _change("checksums.json", {key: {"sha256": sha256, **stamp(path)}})
 
 
 def sha256_known(key: str, path: Path) -> str:
@@ -82,15 +82,17 @@ def _read(name: str) -> dict[str, Any]:
     return value
 
 
-def _write(name: str, value: dict[str, Any]) -> None:
-    """Put a file in place whole, or leave the one before."""
+def _change(name: str, values: dict[str, Any]) -> None:
+    """Put values into a JSON file, one process at a time; it is whole, before or after, at any instant."""
+    from filelock import FileLock
+
     folder = models_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        with FileLock(folder / f"{name}.lock"), tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / name
             with made.open("w", encoding="utf-8") as file:
-                json.dump(value, file, indent=1)
+                json.dump(_read(name) | values, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
             made.replace(folder / name)

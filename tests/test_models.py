@@ -16,6 +16,8 @@ import pytest
 
 import rag.endpoint
 from corpus.errors import ModelError
+from corpus.readers import read_articles
+from index.library import Library
 from index.weights import cache_folder
 from rag.catalogue import CATALOGUE
 from rag.generate import open_generator
@@ -26,7 +28,7 @@ NAME = "qwen2.5-0.5b"
 MODEL = CATALOGUE[NAME]
 FAKE = b"GGUF" + os.urandom(1 << 16) * 192  # 12 MB: the hub's library keeps an interrupted download by 10 MiB
 KEPT = 10 << 20
-QUESTION = "How much did Meta pay for its stake in Scale AI?"
+QUESTION = "How many people does the ferry carry?"
 
 
 class Hub(ThreadingHTTPServer):
@@ -98,6 +100,15 @@ def models(rag, hub, tmp_path):
         return rag(command, *arguments, library=tmp_path / "library", **environment)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def ferry(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ferry")
+    (folder / "ferry.md").write_text("# The ferry\n\nThe ferry carries 300 people.")
+    with Library(folder / "library") as library:
+        library.add(read_articles(folder / "ferry.md"), lambda *_: None)
+    return folder / "library"
 
 
 @pytest.fixture
@@ -236,15 +247,15 @@ def test_only_a_pull_leaves_the_machine(hub, tmp_path):
     assert done.stdout == "True True True\n"
 
 
-def test_the_model_in_use_answers(models, prepared, hub, folder, rag, tmp_path):
+def test_the_model_in_use_answers(models, prepared, hub, ferry, rag, tmp_path):
     hub.data = bundled_source().read_bytes()
     assert "rag models pull" in refusal(models("use", NAME))
     models("pull", NAME)
     assert models("use", NAME).stdout == f"using {NAME}\n"
 
-    environment = {"library": folder, "RAG_CACHE": str(tmp_path)}
+    environment = {"library": ferry, "RAG_CACHE": str(tmp_path)}
     answer = json.loads(rag("ask", QUESTION, "--json", **environment).stdout)
-    assert "14.3 billion" in answer["answer"]
+    assert "300 people" in answer["answer"]
     assert answer["model"] == {"name": NAME, "sha256": hashlib.sha256(hub.data).hexdigest()}
     done = rag("ask", QUESTION, "--quotes", "--json", "--model", "bundled", **environment)
     assert json.loads(done.stdout)["model"]["name"] == "SmolLM2-135M-Instruct"
@@ -365,14 +376,14 @@ def test_a_real_server_words_the_same_as_the_file_does(llama_server, monkeypatch
     assert find_model(llama_server).name == f"{llama_server}#smol"
 
 
-def test_a_question_to_a_real_server(llama_server, rag, folder):
+def test_a_question_to_a_real_server(llama_server, rag, ferry):
     asked = ("ask", QUESTION, "--json", "--model", llama_server)
-    answer = json.loads(rag(*asked, library=folder, RAG_API_KEY="right").stdout)
-    assert "14.3 billion" in answer["answer"]
+    answer = json.loads(rag(*asked, library=ferry, RAG_API_KEY="right").stdout)
+    assert "300 people" in answer["answer"]
     assert answer["model"] == {"name": f"{llama_server}#smol", "sha256": ""}
     assert answer["timings"]["completion_tokens"] > 0
     for key in ("wrong", ""):
-        done = rag(*asked, library=folder, RAG_API_KEY=key)
+        done = rag(*asked, library=ferry, RAG_API_KEY=key)
         assert "(401); set RAG_API_KEY" in refusal(done) and "wrong" not in done.stderr
 
 

@@ -35,7 +35,7 @@ def add_actions(command: argparse.ArgumentParser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, what in (
         ("list", "the models: bundled, of the catalogue, and files that were used"),
-        ("pull", "download one of the catalogue; the one use of the network"),
+        ("pull", "download one of the catalogue from the Hugging Face hub"),
         ("use", "make one the default of later commands"),
         ("verify", "compare the files with the checksums that were recorded"),
     ):
