@@ -151,6 +151,14 @@ def test_a_model_is_pulled_once_and_listed(models, hub, pulled):
     assert models("list").stdout.count("\n") == len(listed) and len(hub.asked) == asked
 
 
+def test_the_readme_lists_the_catalogue():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for model in CATALOGUE.values():
+        [row] = [line for line in readme.splitlines() if line.startswith(f"| `{model.name}` |")]
+        assert f"| {model.size / 1e9:.2f} GB | {model.memory / 1e9:.1f} GB | {model.licence} |" in row
+        assert f"(https://huggingface.co/{model.repository})" in row
+
+
 def test_a_cut_connection_is_resumed(models, hub, pulled):
     hub.cut = KEPT + 1000
     assert models("pull", NAME).returncode == 0
