@@ -51,32 +51,39 @@ class _HubHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        hub, asked = self.server, self.headers.get("Range")
-        hub.asked.append((self.command, asked))
+        """Lead to another host, as the hub does for large files, with the file's checksum and size."""
+        hub = self.server
+        hub.asked.append((self.command, None))
         if self.path != f"/{MODEL.repository}/resolve/main/{MODEL.file}":
             self.send_error(404)
             return
+        self.send_response(302)
+        self.send_header("Location", f"http://localhost:{hub.server_port}/file")
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("X-Linked-ETag", f'"{hub.etag or hashlib.sha256(hub.data).hexdigest()}"')
+        self.send_header("X-Linked-Size", str(hub.size or len(hub.data)))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self):
+        if self.path != "/file":
+            self.do_HEAD()
+            return
+        hub, asked = self.server, self.headers.get("Range")
+        hub.asked.append((self.command, asked))
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         self.send_response(206 if asked else 200)
         if asked:
             self.send_header("Content-Range", f"bytes {start}-{len(hub.data) - 1}/{len(hub.data)}")
-        self.send_header("ETag", f'"{hub.etag or hashlib.sha256(hub.data).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("ETag", '"of the host that stores it"')
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(hub.size or len(hub.data) - start))
+        self.send_header("Content-Length", str(len(hub.data) - start))
         self.end_headers()
-        if body:
-            end, hub.cut = hub.cut or len(hub.data), None
-            self.wfile.write(hub.data[start : hub.hold or end])
-            if hub.hold:
-                time.sleep(60)
-            self.close_connection = True
+        end, hub.cut = hub.cut or len(hub.data), None
+        self.wfile.write(hub.data[start : hub.hold or end])
+        if hub.hold:
+            time.sleep(60)
+        self.close_connection = True
 
     def log_message(self, *_):
         pass
