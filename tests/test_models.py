@@ -180,7 +180,7 @@ def test_a_killed_pull_leaves_nothing_under_the_name_and_is_gone_on_with(models,
         [Path(sys.executable).parent / "rag", "models", "pull", NAME],
         env={**os.environ, "HF_ENDPOINT": address, "RAG_CACHE": str(tmp_path)},
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not any(part.stat().st_size >= KEPT for part in parts(pulled)):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
@@ -368,7 +368,7 @@ def llama_server():
         port = free.getsockname()[1]
     command = [sys.executable, "-c", SERVER, str(find_model("bundled").path), str(port), "right"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
