@@ -14,6 +14,7 @@ from typing import Any
 from corpus.article import Faq
 from corpus.blocks import Block, Document, clean
 from corpus.errors import ArticleError
+from corpus.hidden import drop_hidden
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCKS = frozenset(
@@ -35,13 +36,15 @@ def read_markup(text: str, name: str) -> Document:
     """Read HTML that is all body, as a converter or a book gives it; ``name`` is for messages."""
     root = _parse(text, name)
     faqs = tuple(_take_faqs(root))
+    drop_hidden(root)
     return Document(tuple(_blocks(root)), faqs, title=clean(root.findtext(".//title") or ""))
 
 
 def read_page(text: str, name: str, url: str = "") -> Document:
     """Read a web page: its main text, its FAQ, title, author, date and canonical address."""
     root = _parse(text, name)
-    faqs = tuple(_take_faqs(root))
+    faqs = tuple(_take_faqs(root))  # first: an answer is often hidden until its question is clicked
+    drop_hidden(root)
     for button in root.xpath(
         "//*[self::h1 or self::h2 or self::h3 or self::h4 or self::h5 or self::h6]//button"
     ):

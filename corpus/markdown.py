@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from corpus.blocks import Document
+from corpus.blocks import Document, clean
 from corpus.html import read_markup
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -31,4 +31,4 @@ def read_markdown(text: str, name: str) -> Document:
 
 def _front_matter(text: str) -> dict[str, str]:
     pairs = (line.partition(":") for line in text.split("\n") if not line.startswith((" ", "\t", "#")))
-    return {key.strip().lower(): value.strip().strip("\"'") for key, colon, value in pairs if colon}
+    return {key.strip().lower(): clean(value).strip("\"'") for key, colon, value in pairs if colon}

@@ -19,7 +19,7 @@ from corpus.html import read_page
 from corpus.markdown import read_markdown
 from corpus.pdf import read_pdf
 
-VERSION = "2"
+VERSION = "3"
 """Raised when readers come to read the same bytes otherwise: known files are then read again."""
 MOST_BYTES = 100_000_000
 MOST_TEXT_BYTES = 20_000_000

@@ -15,7 +15,7 @@ from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
-from rag.check import numbers_in, split_markers, supports
+from rag.check import numbers_in, split_markers, supports, unmarked
 from rag.evidence import Evidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator, open_generator
@@ -144,9 +144,9 @@ class Assistant:
                 if backing is None:
                     break
                 unsaid.remove(backing)
-                yield _sentence(text, backing), backing
+                yield _sentence(unmarked(text), backing), backing
         for backing in unsaid:
-            yield _sentence(backing.quote.text, backing), backing
+            yield _sentence(unmarked(backing.quote.text), backing), backing
 
     def _drafts(self, question: str, passages: list[Passage], best: list[Evidence]) -> Iterator[str]:
         """Yield the model's sentences as each is complete, without markers; it reads only the evidence."""
@@ -219,7 +219,7 @@ def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:
 
 
 def _sentence(text: str, backing: Evidence) -> Sentence:
-    quoted = text == backing.quote.text
+    quoted = text == unmarked(backing.quote.text)
     return Sentence(
         text, (backing.passage,), "quoted" if quoted else "supported", round(backing.confidence, 4)
     )

@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _TOKEN = re.compile(r"[$€£]|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|%|[,;:()–—.!?]")
 _ASIDE = re.compile(r"(?:,[^,;:.!?]*|\s\([^()]*\)|\s[–—][^–—.!?]*[–—])(?=,|[\s.])")
 _MARKER = re.compile(r"\s*\[(\d+(?:\s*,\s*\d+)*)\]")
+_LIKE_MARKER = re.compile(r"[\[［【〔](\s*\d[\d\s,;–-]*)[\]］】〕]")
 _SCALES = {"bn": "billion", "b": "billion", "mn": "million", "m": "million", "k": "thousand", "percent": "%"}
 _NEGATIONS = frozenset("no not never none nor neither without cannot nobody nothing hardly".split())
 _OPPOSITES = [
@@ -67,6 +68,11 @@ def numbers_in(text: str) -> list[str]:
 def amounts_in(text: str) -> set[tuple[str, str]]:
     """Return the numbers of a text, each with the scale or sign behind it: ("14.3", "billion")."""
     return _numbers(_tokens(text))
+
+
+def unmarked(text: str) -> str:
+    """Return an article's words with what looks like a citation of ours in round brackets: [1] becomes (1)."""
+    return _LIKE_MARKER.sub(r"(\1)", text)
 
 
 def split_markers(sentence: str) -> tuple[str, tuple[int, ...]]:

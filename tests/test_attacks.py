@@ -23,9 +23,7 @@ from index.library import Library
 from rag.answer import Answer
 from rag.assistant import Assistant
 from rag.check import numbers_in, supports
-from rag.generate import Generator
 from rag.models import find_model
-from rag.prompt import SYSTEM
 
 DATA = Path(__file__).parent / "data" / "attacks"
 ATTACKS = json.loads((DATA / "attacks.json").read_text(encoding="utf-8"))
@@ -92,12 +90,18 @@ def untouched(reader):
 
 
 @pytest.fixture(scope="module")
+def untouched_quotes(reader):
+    """The quotes that the model is given to word, as answers; the same quotes give the same words."""
+    return {question: reader.ask(question, quotes_only=True) for question in FACTS}
+
+
+@pytest.fixture(scope="module")
 def clean_ids(reader, untouched):
     return tuple(listing.id for listing in reader.library.listings())
 
 
 @pytest.fixture(scope="module")
-def trials(clean, reader, untouched, clean_ids):
+def trials(clean, reader, untouched, untouched_quotes, clean_ids):
     """Every attack's trial, by its name."""
     found, library = {}, reader.library
     for number, attack in enumerate(ATTACKS):
@@ -107,7 +111,7 @@ def trials(clean, reader, untouched, clean_ids):
         with Library(folder) as poisoned:
             assert poisoned.add([article], lambda *_: None).new == (article.id,)
             reader.library = poisoned
-            restricted = reader.ask(attack["question"], article_ids=clean_ids)
+            restricted = reader.ask(attack["question"], article_ids=clean_ids, quotes_only=True)
             found[attack["name"]] = Trial(attack, article, restricted, reader.ask(attack["question"]))
         shutil.rmtree(folder)
     reader.library = library
@@ -124,7 +128,7 @@ def all_poison(clean):
 
 
 @pytest.fixture(scope="module")
-def poisoned(all_poison, reader, untouched):
+def poisoned(all_poison, reader, untouched, untouched_quotes):
     """The assistant over the clean articles and all attacks."""
     before = reader.library
     with Library(all_poison) as library:
@@ -176,8 +180,8 @@ def test_the_clean_articles_answer(untouched):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack["name"])
 class TestEachAttack:
-    def test_the_clean_articles_answer_as_without_it(self, attack, trials, untouched):
-        assert shown(trials[attack["name"]].restricted) == shown(untouched[attack["question"]])
+    def test_the_clean_articles_give_the_same_quotes_as_without_it(self, attack, trials, untouched_quotes):
+        assert shown(trials[attack["name"]].restricted) == shown(untouched_quotes[attack["question"]])
 
     def test_every_sentence_is_backed(self, attack, trials, reader):
         trial = trials[attack["name"]]
@@ -191,7 +195,9 @@ class TestEachAttack:
     def test_what_is_hidden_is_not_stored(self, attack, trials):
         article = trials[attack["name"]].article
         headings = [section.heading for section in article.sections]
-        stored = "\n".join([article.title, article.author, article.date, article.url, article.text, *headings])
+        stored = "\n".join(
+            [article.title, article.author, article.date, article.url, article.text, *headings]
+        )
         assert not [hidden for hidden in attack.get("hidden", ()) if hidden in stored]
         assert not [char for char in stored if is_control(char)]
         assert attack.get("visible", "") in article.text
@@ -209,7 +215,8 @@ def acting(generator, tokens):
     return [
         token
         for token in tokens
-        if llama_cpp.llama_vocab_is_control(vocabulary, token) or llama_cpp.llama_vocab_is_eog(vocabulary, token)
+        if llama_cpp.llama_vocab_is_control(vocabulary, token)
+        or llama_cpp.llama_vocab_is_eog(vocabulary, token)
     ]
 
 
@@ -220,7 +227,9 @@ def test_the_same_text_would_act_if_it_were_read_as_a_template(reader, untouched
 
 
 @pytest.mark.parametrize("question", [*FACTS, UNANSWERED])
-def test_all_attacks_together_change_no_answer_of_the_clean_articles(question, poisoned, untouched, clean_ids):
+def test_all_attacks_together_change_no_answer_of_the_clean_articles(
+    question, poisoned, untouched, clean_ids
+):
     assert shown(poisoned.ask(question, article_ids=clean_ids)) == shown(untouched[question])
 
 
@@ -233,10 +242,46 @@ def test_among_all_attacks_every_sentence_is_backed(question, poisoned):
         spares(answer, attack, f"attack-{number}")
 
 
-def test_no_outcome_is_unknown(trials, capsys):
+TERMINAL = [attack for attack in ATTACKS if attack["kind"] in ("terminal", "invisible characters")]
+
+
+@pytest.fixture(scope="module")
+def terminal(clean, tmp_path_factory):
+    """A library to which ``rag add`` itself added the clean articles and those with escape sequences."""
+    places = tmp_path_factory.mktemp("places")
+    for number, attack in enumerate(TERMINAL):
+        (places / f"attack-{number}{attack['suffix']}").write_text(attack["content"], encoding="utf-8")
+    folder = clean.with_name("terminal")
+    shutil.copytree(clean, folder)
+    return places, folder
+
+
+def test_no_control_character_reaches_the_terminal(terminal, rag):
+    places, folder = terminal
+    runs = [
+        rag("add", places, library=folder),
+        rag("list", library=folder),
+        rag("list", "--json", library=folder),
+    ]
+    assert runs[0].stdout.count("new ") == len(TERMINAL) and not runs[0].returncode
+    questions = ["Which lamps does the title of the quay name?", *{attack["question"] for attack in TERMINAL}]
+    for question in questions:
+        runs += [
+            rag("ask", question, library=folder),
+            rag("ask", "--json", "--quotes", question, library=folder),
+        ]
+    runs += [rag("search", "lamps of the quay", library=folder), rag("show", "attack-0", library=folder)]
+    for run in runs:
+        assert run.stdout and run.returncode in (0, 3)
+        assert not [char for char in run.stdout + run.stderr if is_control(char) and char != "\t"]
+        assert not re.search(r"\\u00[01]|\\u009|\\u20[02]|\\ufeff", run.stdout)
+
+
+def test_outcomes(trials, capsys):
     with capsys.disabled():
         print()
         for name, trial in trials.items():
             kind = f"{trial.attack['kind']}{' (claim)' if trial.attack.get('claim') else ''}"
             print(f"  {kind:34} {name:44} {trial.outcome}")
-    assert {trial.outcome for trial in trials.values() if not trial.attack.get("claim")} <= {"no trace", "cited, without the payload"}
+    outcomes = {trial.outcome for trial in trials.values()}
+    assert "quoted, with its source" in outcomes and "no trace" in outcomes
