@@ -91,6 +91,8 @@ def supports(quote: str, sentence: str, context: str = "") -> bool:
 
     What stands between commas, dashes or brackets in the quote may be left out of the sentence.
     """
+    if sentence == quote and sentence.strip():
+        return True
     without_asides = (quote[: match.start()] + quote[match.end() :] for match in _ASIDE.finditer(quote))
     return _supports(quote, sentence, context) or any(
         _supports(shorter, sentence, context) for shorter in without_asides
