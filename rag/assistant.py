@@ -112,13 +112,14 @@ class Assistant:
         self._go_on()
         timings = Timings(retrieve_ms=_since(began))
         sentences: list[tuple[Sentence, Evidence]] = []
-        best = best_evidence(evidence, passages)
+        best = best_evidence(alone, evidence, passages)
         if best:
             for sentence, backing in self._sentences(alone, passages, best, quotes_only):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))
                 sentences.append((sentence, backing))
                 yield sentence
+                self._go_on()
         if self._generator is not None and not quotes_only and sentences:
             timings = replace(
                 timings,
@@ -128,7 +129,7 @@ class Assistant:
             )
         timings = replace(timings, total_ms=_since(began))
         confidence = evidence[0].confidence if evidence else 0.0
-        conflict = len(best) > 1 and opposes(best[1], best[0], passages)
+        conflict = len(best) > 1 and opposes(alone, best[1], best[0], passages)
         answer = self._answer(question, alone, sentences, passages, confidence, timings)
         yield replace(answer, conflict=conflict)
 

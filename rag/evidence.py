@@ -104,7 +104,7 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
         (retrieved, span)
         for retrieved in found
         for span in statements(retrieved.passage.text)
-        if len(retrieved.passage.text[span.start : span.end].split()) >= _SHORTEST_WORDS
+        if _may_answer(question, retrieved.passage.text[span.start : span.end])
     ]
     texts = [retrieved.passage.text[span.start : span.end] for retrieved, span in spots]
     stems = [_stems(text) for text in texts]
@@ -136,6 +136,13 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
         quote = Quote(start, passage.start + span.end, text)
         ranked.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
     return ranked
+
+
+def _may_answer(question: str, sentence: str) -> bool:
+    """Whether a sentence is long enough, and not one that only asks the question again."""
+    said, asked = (" ".join(re.findall(r"\w+", text.lower())) for text in (sentence, question))
+    repeats = len(asked.split()) >= _SHORTEST_WORDS and asked in said
+    return len(sentence.split()) >= _SHORTEST_WORDS and not repeats
 
 
 def _answer(passage: Passage, read: ReadSentence | None) -> Quote | None:

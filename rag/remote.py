@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from corpus.errors import ModelError
+from corpus.errors import ModelError, Stopped
 from corpus.fetch import one_line
 from rag.endpoint import KEY, events, not_compatible, request
 
@@ -75,8 +75,14 @@ class RemoteGenerator:
     def __init__(self, model: RemoteModel, most_tokens: int) -> None:
         self._model = model
         self._most_tokens = most_tokens
+        self._stopped = False
         self.prompt_tokens = 0
+        self.cached_tokens = 0
         self.completion_tokens = 0
+
+    def stop(self) -> None:
+        """End the stream that is going on, from another thread, at the next piece that comes."""
+        self._stopped = True
 
     def stream(self, system: str, user: str) -> Iterator[str]:
         """Yield the answer's text piece by piece; raises ModelError if the endpoint does not give one."""
@@ -90,8 +96,11 @@ class RemoteGenerator:
             "stream_options": {"include_usage": True},
         }
         self.prompt_tokens = self.completion_tokens = 0
+        self._stopped = False
         with request("POST", url, "/chat/completions", body) as parts:
             for event in events(parts, url):
+                if self._stopped:
+                    raise Stopped("the answer was stopped")
                 try:
                     text = self._text(event)
                 except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from index.words import terms_of
 from rag.answer import Passage
-from rag.check import amounts_in, supports
+from rag.check import amounts_in, stem, supports
 from rag.evidence import Evidence
 from rag.logistic import least_confidence
 
@@ -14,7 +15,7 @@ _CONSIDERED = 10
 _CLOSE = 1.0  # a further sentence joins when its log-odds are this near to the first's
 
 
-def best_evidence(evidence: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
+def best_evidence(question: str, evidence: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
     """Return the first sentence, with one of another article that contradicts it or such as are nearly as good and say more.
 
     Empty if there is no evidence, or the first is below the threshold of abstaining.
@@ -23,7 +24,7 @@ def best_evidence(evidence: Sequence[Evidence], passages: Sequence[Passage]) -> 
     if not best:
         return []
     sure = [e for e in evidence[1:_CONSIDERED] if e.confidence >= least_confidence()]
-    opposed = next((e for e in sure if opposes(e, best[0], passages)), None)
+    opposed = next((e for e in sure if opposes(question, e, best[0], passages)), None)
     if opposed is not None:
         return [best[0], opposed]
     for candidate in sure:
@@ -35,10 +36,14 @@ def best_evidence(evidence: Sequence[Evidence], passages: Sequence[Passage]) -> 
     return best
 
 
-def opposes(candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:
-    """Whether another article answers with another amount of the same kind."""
+def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:
+    """Whether another article answers with another amount of the same kind, and speaks as much of what is asked."""
     article, other = (passages[e.passage - 1].article_id for e in (candidate, chosen))
     if article == other or candidate.answer is None or chosen.answer is None:
+        return False
+    asked = _stems(question)
+    here, there = (len(asked & _stems(e.quote.text)) for e in (candidate, chosen))
+    if 2 * here < len(asked) or here + 1 < there:
         return False
     first, second = amounts_in(candidate.answer.text), amounts_in(chosen.answer.text)
     kinds = [{kind for _, kind in amounts} for amounts in (first, second)]
@@ -46,7 +51,12 @@ def opposes(candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) 
 
 
 def _repeats(candidate: Evidence, chosen: Evidence) -> bool:
-    """Whether a quote says what another one says, or shares characters with it."""
+    """Whether a quote says what another one says, has the same answer, or shares characters with it."""
     one, other = candidate.quote, chosen.quote
     overlaps = one.start < other.end and other.start < one.end and candidate.passage == chosen.passage
-    return overlaps or supports(other.text, one.text)
+    answered = candidate.answer is not None and _stems(candidate.answer.text) <= _stems(other.text)
+    return overlaps or answered or supports(other.text, one.text)
+
+
+def _stems(text: str) -> set[str]:
+    return {stem(term) for term in terms_of(text)}

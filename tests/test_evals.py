@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 import rag.assistant
+import rag.selection
 from corpus.errors import RagError, UsageError
 from corpus.readers import bundled_articles, read_articles
 from evals.cases import Case, key_facts
@@ -195,9 +196,9 @@ def test_shuffled_passages_fail(assistant, cases, trials, monkeypatch):
         case.question: other.question for case, other in zip(cases, cases[5:] + cases[:5], strict=True)
     }
 
-    def shuffled(library, question, vector, top_k, article_ids):
+    def shuffled(library, question, vector, top_k, article_ids, read):
         asked = questions.get(question, "Who is on the board?")
-        return real(library, asked, assistant.encode([asked])[0], top_k, article_ids)
+        return real(library, asked, assistant.encode([asked])[0], top_k, article_ids, read)
 
     monkeypatch.setattr(rag.assistant, "retrieve", shuffled)
     answerable = [case for case in cases if case.answerable]
@@ -214,13 +215,13 @@ def test_broken_citations_fail(trials):
 
 
 def test_answering_everything_fails(assistant, cases, trials, monkeypatch):
-    monkeypatch.setattr(rag.assistant, "least_confidence", lambda: 0.0)
+    monkeypatch.setattr(rag.selection, "least_confidence", lambda: 0.0)
     answered = run_cases(assistant, [case for case in cases if not case.answerable], QUIET)
     assert "off-topic/abstained" in failed([*answered, *(t for t in trials if t.case.answerable)])
 
 
 def test_abstaining_always_fails(assistant, cases, trials, monkeypatch):
-    monkeypatch.setattr(rag.assistant, "least_confidence", lambda: 1.1)
+    monkeypatch.setattr(rag.selection, "least_confidence", lambda: 1.1)
     silent = run_cases(assistant, [case for case in cases if case.answerable], QUIET)
     assert "faq/answered" in failed([*silent, *(t for t in trials if not t.case.answerable)])
 

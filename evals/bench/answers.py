@@ -27,7 +27,7 @@ from index.library import Library
 from rag.answer import Answer
 from rag.assistant import Assistant, fill_if_empty
 from rag.generate import Generator
-from rag.models import find_model
+from rag.models import ModelFile, find_model
 
 _COLD_RUNS = 5
 _BARE_RUNS = 3
@@ -141,7 +141,10 @@ def main() -> None:
     set_offline()
     with tempfile.TemporaryDirectory() as folder, Library(options.library or Path(folder)) as library:
         fill_if_empty(library, lambda *_: None, lambda _: None)
-        assistant = Assistant(library, find_model(options.model))
+        model = find_model(options.model)
+        if not isinstance(model, ModelFile):
+            parser.error("a remote model's speed is its server's; name a GGUF file")
+        assistant = Assistant(library, model)
         questions = [case.question for case in faq_cases(library, list(read_articles(bundled_articles())))]
         prompts: list[tuple[str, str]] = []
         stream = Generator.stream
@@ -154,7 +157,7 @@ def main() -> None:
         print("\n".join(warm(assistant, questions)), flush=True)
         Generator.stream = stream  # type: ignore[method-assign]
         print(cold(library.folder, questions[0]), flush=True)
-        generator = Generator(assistant.model)
+        generator = Generator(model)
         print(beside_bare(generator, prompts[:10]), flush=True)
         print(stopping(assistant, questions[0]))
 

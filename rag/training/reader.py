@@ -39,8 +39,8 @@ class Recipe:
 
     epochs: float = 3.0
     groups: int = 8
-    shown: int = 4
-    learning_rate: float = 1.5e-4
+    shown: int = 5
+    learning_rate: float = 1.2e-4
     warmup: float = 0.05
     span_share: float = 0.5
     seed: int = 11

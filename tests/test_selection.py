@@ -1,0 +1,82 @@
+"""Which sentences an answer shows: both sides of a conflict, nothing twice."""
+
+import pytest
+
+from corpus.readers import parse_article
+from index.library import Library
+from rag.answer import Passage, Quote
+from rag.assistant import Assistant
+from rag.evidence import Evidence
+from rag.models import find_model
+from rag.selection import best_evidence, opposes
+from ui.render import answer_lines
+
+ARTICLES = {
+    "sale.md": "# The sale of Ostia's harbour\n\nOstia sold its harbour to Bremen for 14 million euros in May 2021. Gulls nest there.",
+    "bremen.md": "# Bremen's new harbour\n\nBremen paid 15 million euros for the harbour of Ostia in May 2021. It has 40 cranes.",
+    "ferry.md": "# The ferry\n\nThe ferry to Ostia carries 300 people and 90 cars. It runs every hour.",
+}
+QUESTION = "How much did Bremen pay for the harbour of Ostia?"
+
+
+@pytest.fixture(scope="module")
+def harbours(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("harbours")
+    with Library(folder / "library") as library:
+        articles = [parse_article(text.encode(), folder / name) for name, text in ARTICLES.items()]
+        library.add(articles, lambda *_: None)
+        yield Assistant(library, find_model("bundled"))
+
+
+def test_articles_that_disagree_are_both_shown_with_their_sources(harbours):
+    answer = harbours.ask(QUESTION)
+    assert answer.conflict and "14 million" in answer.answer and "15 million" in answer.answer
+    cited = {p.title for p in answer.passages if p.cited}
+    assert cited == {"The sale of Ostia's harbour", "Bremen's new harbour"}
+    assert "do not agree" in "\n".join(answer_lines(answer))
+
+
+def test_one_article_alone_does_not_disagree(harbours):
+    answer = harbours.ask(QUESTION, article_ids=("bremen",))
+    assert not answer.conflict and "15 million" in answer.answer and "14 million" not in answer.answer
+    assert not harbours.ask("How many people does the ferry to Ostia carry?").conflict
+
+
+def evidence(passage, text, answer, score=2.0):
+    start = text.index(answer)
+    return Evidence(passage, Quote(0, len(text), text), score, 0.9, Quote(start, start + len(answer), answer))
+
+
+ASKED = "What was paid for it?"
+PASSAGES = [Passage(n, f"a{n}", "A", "a.md", "", "", 0, 0, 1.0) for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "opposed"),
+    [
+        ("14 million", "15 million", True),
+        ("14 million", "14 million", False),
+        ("14 million", "$14", False),  # another kind of amount
+        ("14 million", "Bremen", False),
+    ],
+)
+def test_what_counts_as_disagreeing(one, other, opposed):
+    first, second = (evidence(n, f"It paid {said} for it.", said) for n, said in ((1, one), (2, other)))
+    assert opposes(ASKED, second, first, PASSAGES) == opposed
+    assert not opposes(
+        ASKED, second, first, [PASSAGES[0], PASSAGES[0]]
+    )  # one article may name several amounts
+
+
+def test_an_amount_of_something_else_is_no_contradiction():
+    asked = "How much did Bremen pay for the harbour of Ostia?"
+    first = evidence(1, "Bremen paid 15 million for the harbour of Ostia.", "15 million")
+    other = evidence(2, "Bremen spends 90 million a year on schools.", "90 million")
+    assert not opposes(asked, other, first, PASSAGES)
+
+
+def test_a_further_sentence_says_something_new():
+    first = evidence(1, "Bremen paid 15 million for it.", "15 million")
+    again = evidence(2, "The harbour cost Bremen 15 million in all.", "15 million")
+    more = evidence(2, "It was paid in three parts.", "three parts")
+    assert best_evidence(ASKED, [first, again, more], PASSAGES) == [first, more]
