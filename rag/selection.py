@@ -12,6 +12,7 @@ from rag.logistic import least_confidence
 
 MOST_SENTENCES = 2
 _CONSIDERED = 10
+_AMOUNT_WORDS = 5
 _CLOSE = 1.0  # a further sentence joins when its log-odds are this near to the first's
 
 
@@ -45,6 +46,8 @@ def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequ
     here, there = (len(asked & _stems(e.quote.text)) for e in (candidate, chosen))
     if 2 * here < len(asked) or here + 1 < there:
         return False
+    if any(len(e.answer.text.split()) > _AMOUNT_WORDS for e in (candidate, chosen) if e.answer):
+        return False  # an answer that only mentions an amount
     first, second = amounts_in(candidate.answer.text), amounts_in(chosen.answer.text)
     kinds = [{kind for _, kind in amounts} for amounts in (first, second)]
     return bool(first and second) and not first & second and kinds[0] == kinds[1]

@@ -58,6 +58,7 @@ PASSAGES = [Passage(n, f"a{n}", "A", "a.md", "", "", 0, 0, 1.0) for n in (1, 2)]
         ("14 million", "14 million", False),
         ("14 million", "$14", False),  # another kind of amount
         ("14 million", "Bremen", False),
+        ("14 million", "15 million of the 90 ships there", False),  # an answer that only mentions one
     ],
 )
 def test_what_counts_as_disagreeing(one, other, opposed):
