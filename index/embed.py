@@ -49,12 +49,17 @@ def verified_embedder() -> Path:
     return folder
 
 
-@functools.cache
-def _tokenizer(truncate: bool) -> Any:
+def _load_tokenizer() -> Any:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(embedder_folder() / "tokenizer.json"))
     tokenizer.no_padding()
+    return tokenizer
+
+
+@functools.cache
+def _tokenizer(truncate: bool) -> Any:
+    tokenizer = _load_tokenizer()
     if truncate:
         tokenizer.enable_truncation(MOST_PIECES)
     else:
@@ -64,10 +69,7 @@ def _tokenizer(truncate: bool) -> Any:
 
 @functools.cache
 def _plain_tokenizer() -> Any:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(embedder_folder() / "tokenizer.json"))
-    tokenizer.no_padding()
+    tokenizer = _load_tokenizer()
     tokenizer.no_truncation()
     tokenizer.encode_special_tokens = True
     return tokenizer

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from index.words import STOP_WORDS
+from index.words import STOP_WORDS, terms_of
 
 _LEAST_SHARE = 0.9
 _NEAR = 3  # neighbouring words of a sentence stand at most this far apart in its quote
@@ -58,6 +58,11 @@ def _stemmer() -> Any:
 def stem(word: str) -> str:
     """Return the Snowball stem of a lower-case word, without a possessive mark."""
     return str(_stemmer().stemWord(re.sub(r"['’]s?$", "", word)))
+
+
+def stems_of(text: str) -> set[str]:
+    """Return the stems of a text's terms, as the full-text search takes them."""
+    return {stem(term) for term in terms_of(text)}
 
 
 def numbers_in(text: str) -> list[str]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from index.sentences import statements
 from index.words import terms_of
 from rag.answer import Passage, Quote
-from rag.check import stem
-from rag.logistic import fitted
+from rag.check import stem, stems_of
+from rag.logistic import Logistic, fitted
 from rag.reader import ReadSentence
 from rag.retrieve import Retrieved
 
@@ -80,14 +80,18 @@ _ALONE = 5.0  # the lead of the only sentence there is
 
 def rank_evidence(question: str, found: Sequence[Retrieved]) -> list[Evidence]:
     """Return the sentences of what was retrieved, best evidence for the question first."""
-    rank, confidence = fitted("rank", SIGNALS), fitted("confidence", CONFIDENCE_SIGNALS)
-    ranked = sorted(
-        ((rank.logit(c.signals), c) for c in candidates(question, found)), key=lambda pair: -pair[0]
+    return ranked(
+        candidates(question, found), fitted("rank", SIGNALS), fitted("confidence", CONFIDENCE_SIGNALS)
     )
-    scores = [score for score, _ in ranked]
+
+
+def ranked(found: Sequence[Candidate], rank: Logistic, confidence: Logistic) -> list[Evidence]:
+    """Return candidates as evidence, best first by ``rank``, each with its ``confidence``."""
+    scored = sorted(((rank.logit(c.signals), c) for c in found), key=lambda pair: -pair[0])
+    scores = [score for score, _ in scored]
     return [
         Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead)), c.answer)
-        for (score, c), lead in zip(ranked, leads(scores), strict=True)
+        for (score, c), lead in zip(scored, leads(scores), strict=True)
     ]
 
 
@@ -107,12 +111,12 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
         if _may_answer(question, retrieved.passage.text[span.start : span.end])
     ]
     texts = [retrieved.passage.text[span.start : span.end] for retrieved, span in spots]
-    stems = [_stems(text) for text in texts]
+    stems = [stems_of(text) for text in texts]
     passages = [retrieved.passage for retrieved in found]
-    around = {p.number: _stems(f"{p.title} {p.heading} {p.text}") for p in passages}
+    around = {p.number: stems_of(f"{p.title} {p.heading} {p.text}") for p in passages}
     names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
-    weight = _word_weights(_stems(question), names, stems)
-    ranked = []
+    weight = _word_weights(stems_of(question), names, stems)
+    sentences = []
     for (retrieved, span), text, words in zip(spots, texts, stems, strict=True):
         passage = retrieved.passage
         nearby = around[passage.number]
@@ -134,8 +138,8 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
             *((read.relevance, read.sentence, read.answer) if read else _NOT_READ),
         )
         quote = Quote(start, passage.start + span.end, text)
-        ranked.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
-    return ranked
+        sentences.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
+    return sentences
 
 
 def _may_answer(question: str, sentence: str) -> bool:
@@ -150,10 +154,6 @@ def _answer(passage: Passage, read: ReadSentence | None) -> Quote | None:
         return None
     start, end = read.answer_start, read.answer_end
     return Quote(start, end, passage.text[start - passage.start : end - passage.start])
-
-
-def _stems(text: str) -> set[str]:
-    return {stem(term) for term in terms_of(text)}
 
 
 def _word_weights(asked: set[str], names: set[str], stems: Sequence[set[str]]) -> dict[str, float]:

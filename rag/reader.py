@@ -91,7 +91,7 @@ class Reader:
     def __init__(self, weights: Path | None = None) -> None:
         """Load the shipped weights, or others; raises ModelError if the shipped ones are not the pinned ones."""
         from llama_cpp import LLAMA_POOLING_TYPE_NONE
-        from safetensors.numpy import load_file
+        from safetensors import safe_open
 
         if weights is None:
             verify(WEIGHTS, WEIGHTS_SHA256, "pip install --force-reinstall faqtual")
@@ -107,9 +107,9 @@ class Reader:
             n_ubatch=MOST_PIECES,
             flash_attn=True,  # 32 ms for 165 pieces on two cores, against 46
         )
-        tensors = load_file(source)
-        self._weight = tensors["heads.weight"].astype(np.float32)
-        self._bias = tensors["heads.bias"].astype(np.float32)
+        with safe_open(source, framework="numpy") as tensors:  # the heads alone, not the layers
+            self._weight = tensors.get_tensor("heads.weight").astype(np.float32)
+            self._bias = tensors.get_tensor("heads.bias").astype(np.float32)
 
     def read(self, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
         """Return the chunk's statements with their scores."""

@@ -15,7 +15,7 @@ from index.library import Library
 from index.vectors import Hit
 from index.words import terms_of
 from rag.answer import Passage
-from rag.check import stem
+from rag.check import stem, stems_of
 from rag.logistic import fitted
 from rag.reader import ReadSentence
 
@@ -45,7 +45,7 @@ class Found:
     def matched(self, question: str) -> list[str]:
         """Return the question's words that the chunk, its heading or its article's title has."""
         chunk = self.chunk
-        given = {stem(term) for term in terms_of(f"{chunk.title} {chunk.heading} {chunk.text}")}
+        given = stems_of(f"{chunk.title} {chunk.heading} {chunk.text}")
         return [term for term in terms_of(question) if stem(term) in given]
 
 

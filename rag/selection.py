@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from index.words import terms_of
 from rag.answer import Passage
-from rag.check import amounts_in, stem, supports
+from rag.check import amounts_in, stems_of, supports
 from rag.evidence import Evidence
 from rag.logistic import least_confidence
 
@@ -42,8 +41,8 @@ def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequ
     article, other = (passages[e.passage - 1].article_id for e in (candidate, chosen))
     if article == other or candidate.answer is None or chosen.answer is None:
         return False
-    asked = _stems(question)
-    here, there = (len(asked & _stems(e.quote.text)) for e in (candidate, chosen))
+    asked = stems_of(question)
+    here, there = (len(asked & stems_of(e.quote.text)) for e in (candidate, chosen))
     if 2 * here < len(asked) or here + 1 < there:
         return False
     if any(len(e.answer.text.split()) > _AMOUNT_WORDS for e in (candidate, chosen) if e.answer):
@@ -57,9 +56,5 @@ def _repeats(candidate: Evidence, chosen: Evidence) -> bool:
     """Whether a quote says what another one says, has the same answer, or shares characters with it."""
     one, other = candidate.quote, chosen.quote
     overlaps = one.start < other.end and other.start < one.end and candidate.passage == chosen.passage
-    answered = candidate.answer is not None and _stems(candidate.answer.text) <= _stems(other.text)
+    answered = candidate.answer is not None and stems_of(candidate.answer.text) <= stems_of(other.text)
     return overlaps or answered or supports(other.text, one.text)
-
-
-def _stems(text: str) -> set[str]:
-    return {stem(term) for term in terms_of(text)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,13 @@ import numpy as np
 
 from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
-from index.library import Library
+from index.library import Library, Progress
 from rag.answer import Passage, Quote
-from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, leads
+from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, candidates, leads, ranked
 from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
-from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Found, Read, passage_signals, rank_chunks, retrieve
+from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
 from rag.selection import best_evidence
-from rag.training.groups import Progress
 from rag.training.sets import Part, Pool, Question
 
 FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA")
@@ -93,8 +92,7 @@ def fit_passages(
             vector = memo.encode(question.text)
             for found in rank_chunks(library, question.text, vector, READ):
                 read = memo.read(question.text, found.chunk)
-                one = Found(found.chunk_id, found.chunk, found.score, found.dense, found.words, read)
-                rows.append(passage_signals(one))
+                rows.append(passage_signals(replace(found, read=read)))
                 labels.append(_has_gold(question, found.chunk.article_id, found.chunk.start, found.chunk.end))
         progress("passages", number, len(questions))
     return _fit(rows, labels)
@@ -115,21 +113,21 @@ def ask_all(
         vector = memo.encode(question.text)
         for kind, among in _ways(library, question):
             found = retrieve(library, question.text, vector, TOP_K, among, memo.read)
-            ranked = candidates(question.text, found)
+            sentences = candidates(question.text, found)
             passages = {one.passage.number: one.passage for one in found}
             right = [
-                kind == "asked" and _shows(question, answers, c.quote, passages[c.passage]) for c in ranked
+                kind == "asked" and _shows(question, answers, c.quote, passages[c.passage]) for c in sentences
             ]
             gold_first = bool(found) and _has_gold(
                 question, found[0].passage.article_id, found[0].passage.start, found[0].passage.end
             )
-            if ranked:
+            if sentences:
                 asked.append(
                     Asked(
                         pool.name,
                         question,
                         kind,
-                        ranked,
+                        sentences,
                         right,
                         kind == "asked" and gold_first,
                         list(passages.values()),
@@ -241,15 +239,11 @@ def report(
 
 def shown_right(asked: Asked, rank: Logistic, confidence: Logistic) -> tuple[int, bool]:
     """Return how many sentences an answer shows, and whether one of them is right."""
-    pairs = zip(asked.candidates, asked.right, strict=True)
-    ranked = sorted(((rank.logit(c.signals), c, right) for c, right in pairs), key=lambda one: -one[0])
-    given = leads([score for score, _, _ in ranked])
-    evidence = [
-        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead)), c.answer)
-        for (score, c, _), lead in zip(ranked, given, strict=True)
-    ]
+    evidence = ranked(asked.candidates, rank, confidence)
     shown = best_evidence(asked.question.text, evidence, asked.passages)
-    return len(shown), any(right for one, (_, _, right) in zip(evidence, ranked, strict=True) if one in shown)
+    places = {(one.passage, one.quote) for one in shown}
+    pairs = zip(asked.candidates, asked.right, strict=True)
+    return len(shown), any(right for c, right in pairs if (c.passage, c.quote) in places)
 
 
 def as_json(fit: Logistic, signals: Sequence[str]) -> dict[str, Any]:

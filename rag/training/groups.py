@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from corpus.article import Article
 from corpus.readers import bundled_articles, read_articles
 from index.chunk import Chunk, chunk_article
 from index.embed import QuestionEncoder, count_pieces
-from index.library import Library
+from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.reader import prefix_of
 from rag.retrieve import Found, rank_chunks
@@ -28,7 +28,6 @@ MOST_QUESTIONS = {"PolicyQA": 800, "PolicyQA test": 800, "MedQuAD": 1500}
 """Questions taken of a set; of the others, all."""
 _GROUPS = "groups.jsonl.gz"
 _MOST_SHARED = 0.05
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

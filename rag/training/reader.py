@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
     if gold and dice < _LEFT_OUT:
         chosen = []
     elif gold and dice < _LEFT_OUT + _TURNED and (turned := turn(question, group, chance)):
-        question, chosen = turned, [_without_gold(chance.choice(gold))]
+        question, chosen = turned, [replace(chance.choice(gold), gold=[])]
     elif gold:
         chosen = [chance.choice(gold)]
     else:
@@ -125,10 +125,6 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
 
 def _spans(chunk: Shown) -> list[tuple[int, int]]:
     return [(start, end) for start, end in chunk.sentences]
-
-
-def _without_gold(chunk: Shown) -> Shown:
-    return Shown(chunk.prefix, chunk.text, chunk.sentences, [], chunk.same_article, chunk.place)
 
 
 _OPPOSITES = {
