@@ -7,6 +7,7 @@ evals/bench/scale.py measures what that costs in recall.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.embed import DIMENSIONS, Vectors
+from index.memory import address_space_left, require_memory
 
 
 class Hit(NamedTuple):
@@ -36,6 +38,16 @@ MOST_EXACT = 100_000
 """Vectors up to which every one is compared: 7 ms on two cores, and 57 ms for a million, which IVF searches in 3 ms."""
 _PROBES = 64  # lists searched, of some 2,000 for a million vectors
 _PER_LIST = 40  # vectors that a list is trained on
+_FAISS_BYTES = 400 << 20  # of address space that it and its threads take while it is loaded
+
+
+@functools.cache
+def _faiss() -> Any:
+    """FAISS, if there is room for it: it ends the process where it is refused memory while it is loaded."""
+    require_memory(_FAISS_BYTES, "the search (FAISS)", address_space_left())
+    import faiss
+
+    return faiss
 
 
 class VectorIndex:
@@ -43,8 +55,7 @@ class VectorIndex:
 
     def __init__(self, index: Any = None) -> None:
         """Wrap a FAISS index, or make an empty one that is searched exactly."""
-        import faiss
-
+        faiss = _faiss()
         half = faiss.ScalarQuantizer.QT_fp16
         self._index: Any = index
         if index is None:
@@ -54,8 +65,7 @@ class VectorIndex:
     @classmethod
     def in_lists(cls, sample: Vectors, lists: int) -> VectorIndex:
         """Return an empty index of so many lists, laid out for vectors like those of ``sample``, shape (n, 384)."""
-        import faiss
-
+        faiss = _faiss()
         index = faiss.index_factory(DIMENSIONS, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
         index.train(sample)
         return cls(index)
@@ -74,8 +84,7 @@ class VectorIndex:
         return [Hit(int(i), float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i >= 0]
 
     def _parameters(self, among: npt.NDArray[np.int64] | None) -> Any:
-        import faiss
-
+        faiss = _faiss()
         chosen = {} if among is None else {"sel": faiss.IDSelectorBatch(among)}
         if not self.approximate:
             exact: Any = faiss.SearchParameters
@@ -87,8 +96,7 @@ class VectorIndex:
     @property
     def ids(self) -> npt.NDArray[np.int64]:
         """The indexed chunks' ids."""
-        import faiss
-
+        faiss = _faiss()
         array: npt.NDArray[np.int64]
         if not self.approximate:
             array = faiss.vector_to_array(self._index.id_map)
@@ -108,8 +116,7 @@ class VectorIndex:
 
     def remove(self, ids: npt.NDArray[np.int64]) -> None:
         """Take vectors out."""
-        import faiss
-
+        faiss = _faiss()
         self._index.remove_ids(faiss.IDSelectorBatch(ids))
 
     def save(self, path: Path, state: State) -> None:
@@ -117,8 +124,7 @@ class VectorIndex:
 
         Raises OSError if the folder cannot be written.
         """
-        import faiss
-
+        faiss = _faiss()
         scratch = path.with_name(f"{path.name}.new")
         try:
             faiss.write_index(self._index, str(scratch))
@@ -132,8 +138,7 @@ class VectorIndex:
     @classmethod
     def load(cls, path: Path) -> tuple[State, VectorIndex] | None:
         """Return the saved index with the state it is of, or None where it is missing or damaged."""
-        import faiss
-
+        faiss = _faiss()
         try:
             state, sha256 = _read_record(path)
             whole = sha256 == _sha256(path)

@@ -51,6 +51,8 @@ class Generator:
     def __init__(self, model: ModelFile) -> None:
         """Load the model; raises ModelError if llama.cpp cannot."""
         self._llama = open_gguf(model.path, n_ctx=CONTEXT_TOKENS)
+        if self._llama._ctx.memory is None:  # llama.cpp keeps nothing of what an embedder reads
+            raise ModelError(f"{model.path} is no model that writes text; name an instruct model's GGUF")
         self._template = self._split_template(self._llama.metadata.get("tokenizer.chat_template"))
         self._flag = _StopFlag(self._llama._ctx.ctx)
         self.prompt_tokens = 0

@@ -327,6 +327,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RagError as error:
         say(f"rag: {error}")
         return error.exit_status
+    except MemoryError:
+        say("rag: out of memory; close other programs or name a smaller --model")
+        return 1
     except KeyboardInterrupt:
         say("rag: stopped")
         return 130
