@@ -2,22 +2,49 @@
 
 import gzip
 import json
+import random
 import subprocess
 import sys
 
 import pytest
 
+from rag.check import stems_of
 from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS
 from rag.logistic import fitted, least_confidence
 from rag.retrieve import PASSAGE_SIGNALS
 from rag.training.groups import read_groups
-from rag.training.sets import part_of, read_pools
+from rag.training.restyle import restyle
+from rag.training.sets import part_of, part_of_article, read_pools
 
 BIRDS = (
     "Tern Heron Plover Egret Curlew Gull Crane Stork Osprey Raven Finch Wren Swift Lark Robin Dove".split()
 )
 SQUAD = "squad2_part/squad2_part.json.gz"
 NQ = "lost_in_the_middle_nq/qa_data/nq-open-oracle.jsonl.gz"
+
+COST, OTHER = "The Ost canal cost 40 million euros.", "The paper puts the canal's cost at 45 million euros."
+DOSSIER = {
+    "articles": [
+        {"title": "The Ost canal", "text": f"{COST}\n\nIt was dug by hand. Barges use the canal every day."},
+        {"title": "A dear canal", "text": f"{OTHER}\n\nNobody says who pays for the canal's upkeep."},
+    ],
+    "questions": [
+        {
+            "kind": "conflict",
+            "asked": ["What did the Ost canal cost?", "price of ost canal"],
+            "evidence": [[0, COST], [1, OTHER]],
+            "spans": [[0, "40 million euros"], [1, "45 million euros"]],
+            "answer": "One says 40 million euros [1], the other 45 million euros [2].",
+        },
+        {
+            "kind": "near-miss",
+            "asked": ["Who dug the second Ost canal?"],
+            "evidence": [],
+            "spans": [],
+            "answer": "",
+        },
+    ],
+}
 
 
 def write(path, text):
@@ -47,6 +74,8 @@ def data(tmp_path_factory):
         records.append(json.dumps(record))
     write(folder / SQUAD, json.dumps({"data": articles}))
     write(folder / NQ, "\n".join(records))
+    (folder / "written").mkdir()
+    (folder / "written" / "a.jsonl").write_text(json.dumps(DOSSIER))
     return folder
 
 
@@ -59,7 +88,8 @@ def training(*arguments):
 
 def test_the_recipe_runs_end_to_end(data, tmp_path):
     made = tmp_path / "made"
-    assert "48 questions" in training("prepare", data, made).stdout
+    written = ("--written", data / "written")
+    assert "51 questions" in training("prepare", data, made, *written).stdout
     groups = list(read_groups(made))
     assert {group.part for group in groups} == {"train", "tune", "report"}
     assert all(any(chunk.gold for chunk in group.chunks) == group.answerable for group in groups)
@@ -67,7 +97,7 @@ def test_the_recipe_runs_end_to_end(data, tmp_path):
     assert "step 4/4" in training("train", made, "--epochs", "1.1").stdout  # goes on from the checkpoint
     reader, weights = made / "reader.safetensors", made / "evidence.json"
     assert "sha256" in training("export", made, "--output", reader).stdout
-    training("fit", data, made, "--reader", reader, "--output", weights, "--questions", "40")
+    training("fit", data, made, *written, "--reader", reader, "--output", weights, "--questions", "40")
     fit = json.loads(weights.read_text())
     assert set(fit["rank"]["weights"]) == set(SIGNALS) and set(fit["passage"]["weights"]) == set(
         PASSAGE_SIGNALS
@@ -81,11 +111,36 @@ def test_a_page_is_on_one_side_whatever_its_set():
 
 
 def test_answers_have_their_places(data):
-    for pool in read_pools(data):
+    for pool in read_pools(data, data / "none"):
         for question in pool.questions:
             text = pool.articles[question.article_id].text
             assert all(text[start:end].isdigit() for start, end in question.spans)
             assert bool(question.spans) == ("closed" not in question.text)
+
+
+def test_a_dossier_is_answered_by_each_of_its_articles(data):
+    pool = read_pools(data, data / "written")[-1]
+    first, second, miss = pool.questions
+    assert first.spans == second.spans and not miss.answerable
+    places = [(first.article_id, *first.spans[0]), *first.elsewhere]
+    assert [pool.articles[i].text[start:end] for i, start, end in places] == [
+        "40 million euros",
+        "45 million euros",
+    ]
+    assert len({part_of_article(article) for article in pool.articles.values()}) == 1
+
+
+STYLES = ["When was the Tern bridge opened by its mayor?", "What is the height of the old tower?"]
+
+
+@pytest.mark.parametrize("question", STYLES)
+def test_a_question_keeps_its_words_in_every_style(question):
+    chance = random.Random(3)
+    styled = [restyle(question, "Bridges", chance) for _ in range(300)]
+    assert 60 < styled.count(question) < 250
+    assert len(set(styled)) > 40
+    known = set(stems_of(question))
+    assert sum(len(known & set(stems_of(text))) >= len(known) - 2 for text in styled) > 290
 
 
 def test_a_folder_without_sets_is_an_error(tmp_path):

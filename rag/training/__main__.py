@@ -24,7 +24,7 @@ from rag import logistic
 from rag.reader import WEIGHTS, Reader
 from rag.training.fit import fit_all, write_weights
 from rag.training.groups import library_of, prepare, read_groups
-from rag.training.sets import read_pools
+from rag.training.sets import WRITTEN, read_pools
 
 
 def _progress() -> Callable[[str, int, int], None]:
@@ -41,15 +41,18 @@ def _progress() -> Callable[[str, int, int], None]:
 
 def _prepare(options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
-    print(prepare(read_pools(options.data), options.folder, options.seed, _progress()), "questions")
+    print(
+        prepare(read_pools(options.data, options.written), options.folder, options.seed, _progress()),
+        "questions",
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
     from rag.training.reader import Recipe, train
 
     groups = [group for group in read_groups(options.folder) if group.part == "train"]
-    recipe = Recipe(epochs=options.epochs, seed=options.seed)
-    train(groups, options.folder, recipe)
+    recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate, seed=options.seed)
+    train(groups, options.folder, recipe, options.start)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -69,7 +72,7 @@ def _fit(options: argparse.Namespace) -> None:
 
     with library_of(options.folder) as library:
         read = Reader(options.reader).read
-        pools = read_pools(options.data)
+        pools = read_pools(options.data, options.written)
         made = fit_all(library, pools, read, use, options.questions, options.seed, _progress())
     use(made)
     print(json.dumps(made["made"], indent=2))
@@ -89,12 +92,16 @@ def main() -> None:
         one.set_defaults(run=run)
         if data:
             one.add_argument("data", type=Path, help="the folder of public data")
+            one.add_argument("--written", type=Path, default=WRITTEN, help="the folder of written dossiers")
         one.add_argument("folder", type=Path, help="a folder for what is made on the way")
         one.add_argument("--seed", type=int, default=11)
         return one
 
     step("prepare", _prepare, data=True)
-    step("train", _train, data=False).add_argument("--epochs", type=float, default=3.0)
+    train = step("train", _train, data=False)
+    train.add_argument("--epochs", type=float, default=3.0)
+    train.add_argument("--learning-rate", type=float, default=1.2e-4)
+    train.add_argument("--start", type=Path, help="exported weights to go on from")
     step("export", _export, data=False).add_argument("--output", type=Path, default=WEIGHTS)
     fit = step("fit", _fit, data=True)
     fit.add_argument("--questions", type=int, default=1000, help="of each part, by chance")

@@ -26,7 +26,7 @@ from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, ra
 from rag.selection import best_evidence
 from rag.training.sets import Part, Pool, Question
 
-FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA")
+FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", "Written")
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
 _NOISE = 0.02  # about the standard error of the sum that thresholds are compared by
@@ -79,7 +79,8 @@ def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[st
         yield "near miss", ()
         return
     yield "asked", ()
-    yield "left out", tuple(one.id for one in library.listings() if one.id != question.article_id)
+    answering = {question.article_id, *(identity for identity, _, _ in question.elsewhere)}
+    yield "left out", tuple(one.id for one in library.listings() if one.id not in answering)
 
 
 def fit_passages(
@@ -99,7 +100,7 @@ def fit_passages(
 
 
 def _has_gold(question: Question, article_id: str, start: int, end: int) -> bool:
-    return article_id == question.article_id and any(s < end and start < e for s, e in question.spans)
+    return any(s < end and start < e for s, e in question.spans_in(article_id))
 
 
 def ask_all(
@@ -141,10 +142,10 @@ def _shows(question: Question, answers: set[str], quote: Quote, passage: Passage
     """Whether a quote holds a gold answer, or is part of one that is as long as a sentence."""
     if any(answer in quote.text.lower() for answer in answers):
         return True
-    return passage.article_id == question.article_id and any(
+    return any(
         end - start > _LONGEST_ANSWER
         and min(end, quote.end) - max(start, quote.start) > (quote.end - quote.start) / 2
-        for start, end in question.spans
+        for start, end in question.spans_in(passage.article_id)
     )
 
 

@@ -20,7 +20,7 @@ from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.reader import prefix_of
 from rag.retrieve import Found, rank_chunks
-from rag.training.sets import Part, Pool, Question, part_of, word_runs
+from rag.training.sets import Part, Pool, Question, part_of_article, word_runs
 
 FOUND = 10
 """Chunks that are kept of each question's ranking."""
@@ -70,10 +70,10 @@ def prepare(pools: Sequence[Pool], folder: Path, seed: int, progress: Progress) 
     chance = random.Random(seed)
     asked = [(pool, question) for pool in pools for question in _chosen(pool, chance)]
     needed = {question.article_id for _, question in asked}
-    articles = {i: a for pool in pools for i, a in pool.articles.items() if i in needed}
-    kept_apart = _runs([a for a in articles.values() if part_of(a.title) != "train"])
+    articles = {i: a for p in pools for i, a in p.articles.items() if i in needed or p.name == "Written"}
+    kept_apart = _runs([a for a in articles.values() if part_of_article(a) != "train"])
     kept_apart |= _runs(read_articles(bundled_articles()))
-    shared = {i for i, a in articles.items() if part_of(a.title) == "train" and _repeats(a, kept_apart)}
+    shared = {i for i, a in articles.items() if part_of_article(a) == "train" and _repeats(a, kept_apart)}
     chance.shuffle(asked)
     written = 0
     with library_of(folder) as library:
@@ -132,7 +132,7 @@ def _shown(question: Question, chunk: Chunk, place: int) -> Shown:
     own = chunk.article_id == question.article_id
     gold = [
         [max(0, start - chunk.start), min(len(chunk.text), end - chunk.start)]
-        for start, end in (question.spans if own else ())
+        for start, end in question.spans_in(chunk.article_id)
         if start < chunk.end and chunk.start < end
     ]
     sentences = [list(span) for span in split_sentences(chunk.text)]

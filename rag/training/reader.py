@@ -25,12 +25,13 @@ from index.chunk import Chunk
 from index.embed import embedder_folder, set_offline
 from rag.reader import HEADS, Encoded, ReadSentence, Values, encode_chunk, encode_pair, reading_of
 from rag.training.groups import Group, Shown
+from rag.training.restyle import restyle
 
 _WHOLE_SENTENCES = 160  # characters from which a gold span is a passage rather than an answer
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 _HARD = 0.7  # how often a negative is one of the four found first
 _LEFT_OUT = 0.1  # how often the gold chunks are taken away
-_TURNED = 0.1  # how often a question is turned into one that the chunk does not answer
+_TURNED = 0.15  # how often a question is turned into one that the chunk does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
     while pool and len(chosen) < shown:
         best = pool[:4] if chance.random() < _HARD else pool
         chosen.append(pool.pop(pool.index(chance.choice(best))))
+    title = next((c.prefix.split(". ")[0] for c in group.chunks if c.same_article), "")
+    question = restyle(question, title, chance)
     pairs = [encode_pair(question, chunk.prefix, chunk.text, _spans(chunk)) for chunk in chosen]
     golds = [[any(s < b and a < e for a, b in chunk.gold) for s, e in chunk.sentences] for chunk in chosen]
     spans = [
@@ -213,12 +216,20 @@ def _nll(scores: list[Tensor], gold: list[list[bool]], none: Tensor) -> Tensor:
 
 
 def train(
-    groups: Sequence[Group], folder: Path, recipe: Recipe, validate: Any = None, log_every: int = 50
+    groups: Sequence[Group],
+    folder: Path,
+    recipe: Recipe,
+    start: Path | None = None,
+    validate: Any = None,
+    log_every: int = 50,
 ) -> ReaderModel:
-    """Train a reader; goes on from ``folder``'s checkpoint where there is one, and leaves one there at the end."""
+    """Train a reader, from exported weights if ``start`` names them, and leave a checkpoint in ``folder``.
+
+    Goes on from that where there is one.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(recipe.seed)
-    model = ReaderModel().to(device)
+    model = (load_exported(start) if start else ReaderModel()).to(device)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=0.01)
     steps = int(recipe.epochs * len(groups) / recipe.groups)

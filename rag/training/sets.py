@@ -1,4 +1,4 @@
-"""The public sets -> articles and questions whose answers have places; and which part of the work an article is for.
+"""The public sets, and the dossiers written for this project -> articles and questions whose answers have places; and which part of the work an article is for.
 
 An article is for training, for tuning (weights of signals, thresholds) or for reporting, by its title alone: so
 that the same page met in two sets is on one side.
@@ -10,7 +10,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,14 +21,18 @@ from corpus.errors import UsageError
 
 Part = Literal["train", "tune", "report"]
 _SALT = 54  # gives each part some of the seven articles of SQuAD
+_WRITTEN = "written"
+WRITTEN = Path(__file__).parent / "written"
+"""Dossiers that were written for this project, with their questions."""
 _WORDS_SHARED = 8  # words in a row that two texts must not share across parts
 
 
 class Question(NamedTuple):
     """A question about an article, and where that answers it: ``(start, end)`` offsets.
 
-    ``near`` is where the answer would stand; without ``spans`` that is a near miss. Only ``among`` its own article
-    is it to be asked where it does not name its subject ("this website").
+    ``near`` is where the answer would stand; without ``spans`` that is a near miss. ``elsewhere`` is where other
+    articles answer it too, ``(article id, start, end)``. Only ``among_own`` article is it to be asked where it does
+    not name its subject ("this website").
     """
 
     text: str
@@ -36,11 +40,17 @@ class Question(NamedTuple):
     spans: tuple[tuple[int, int], ...]
     near: tuple[int, int]
     among_own: bool = False
+    elsewhere: tuple[tuple[str, int, int], ...] = ()
 
     @property
     def answerable(self) -> bool:
         """Whether its article answers it."""
         return bool(self.spans)
+
+    def spans_in(self, article_id: str) -> list[tuple[int, int]]:
+        """Return where an article answers it."""
+        own = self.spans if article_id == self.article_id else ()
+        return [*own, *((start, end) for other, start, end in self.elsewhere if other == article_id)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,12 @@ class Pool:
 
     def part_of(self, question: Question) -> Part:
         """Return what a question is for."""
-        return part_of(self.articles[question.article_id].title)
+        return part_of_article(self.articles[question.article_id])
+
+
+def part_of_article(article: Article) -> Part:
+    """Return what an article is for: by its title, and all articles of one written dossier alike."""
+    return part_of(article.id.rpartition("/")[0] if article.id.startswith(f"{_WRITTEN}/") else article.title)
 
 
 def part_of(title: str) -> Part:
@@ -192,6 +207,49 @@ def qed(path: Path) -> Pool:
     return Pool("QED", growing.articles(), questions)
 
 
+def written(folder: Path) -> Pool:
+    """Dossiers of two or three invented articles on one thing, asked about in several styles, near misses among them."""
+    articles: dict[str, Article] = {}
+    questions: list[Question] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            dossier = json.loads(line)
+            ids = [f"{_WRITTEN}/{path.stem}{number}/{n}" for n in range(len(dossier["articles"]))]
+            for identity, one in zip(ids, dossier["articles"], strict=True):
+                articles[identity] = _article(identity, one["title"], one["text"].split("\n\n"))
+            for record in dossier["questions"]:
+                questions += _written_questions(record, ids, articles)
+    return Pool("Written", articles, questions)
+
+
+def _written_questions(
+    record: dict[str, Any], ids: Sequence[str], articles: dict[str, Article]
+) -> Iterator[Question]:
+    """A record's question in each of its forms; it belongs to the article that its first evidence is of."""
+    answers = record["spans"] or record["evidence"]
+    own = ids[answers[0][0]] if answers else ids[0]
+    places = [
+        (ids[number], *place)
+        for number, answer in answers
+        for evidence_of, evidence in record["evidence"]
+        if evidence_of == number and answer in evidence
+        for place in _within(articles[ids[number]].text, evidence, answer)
+    ]
+    spans = tuple((start, end) for identity, start, end in places if identity == own)
+    elsewhere = tuple(place for place in places if place[0] != own)
+    whole = (0, len(articles[own].text))
+    for form in record["asked"]:
+        yield Question(form, own, spans, whole, elsewhere=elsewhere)
+
+
+def _within(text: str, evidence: str, answer: str) -> Iterator[tuple[int, int]]:
+    """The place of an answer in its evidence in a text."""
+    start = text.find(evidence)
+    if start >= 0:
+        place = start + evidence.index(answer)
+        yield place, place + len(answer)
+
+
 def _unspaced(text: str) -> str:
     """Undo the spaces that a tokenizer put around punctuation."""
     text = re.sub(r"`` ?| ?''", '"', clean(text))
@@ -214,10 +272,15 @@ SETS: dict[str, Callable[[Path], Pool]] = {
 """Where each set lies in the folder of public data, and what reads it."""
 
 
-def read_pools(data: Path) -> list[Pool]:
-    """Return the sets that are in a folder of public data, each question once; raises UsageError if none is there."""
+def read_pools(data: Path, dossiers: Path = WRITTEN) -> list[Pool]:
+    """Return the sets in a folder of public data and the written dossiers, each question once.
+
+    Raises UsageError if none is there.
+    """
     pools = [read(data / path) for path, read in SETS.items() if (data / path).exists()]
-    if not pools:
+    if pools:
+        pools.append(written(dossiers))
+    else:
         raise UsageError(f"{data}: none of the public sets is there, such as {next(iter(SETS))}")
     known: set[str] = set()
     distinct = []
