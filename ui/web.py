@@ -1,10 +1,11 @@
-"""The page: a conversation with checked citations, and the passages beside it. Listens on 127.0.0.1 only."""
+"""The page: a conversation with checked citations, and the passages beside it. Who may reach it is ui/serving.py's."""
 
 from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from corpus.errors import RagError
@@ -12,6 +13,7 @@ from rag.answer import Answer, Passage
 from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
 from rag.highlight import highlighted
 from rag.turns import Turns
+from ui.serving import Serving, launch_options
 
 MOST_ASKERS = 40
 """Askers that are told their place; more wait for one."""
@@ -91,20 +93,13 @@ def build(assistant: Assistant) -> Any:
     return app
 
 
-def serve(assistant: Assistant, port: int | None) -> None:
-    """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
+def serve(assistant: Assistant, where: Serving, private: Sequence[Path] = ()) -> None:
+    """Show the page until interrupted; ``private`` are files that it never serves, nor the library's."""
     import gradio
 
     fonts = ["system-ui", "sans-serif"]
     theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
     app = build(assistant)
     app.queue(default_concurrency_limit=MOST_ASKERS)
-    app.launch(
-        server_name="127.0.0.1",
-        server_port=port,
-        share=False,
-        css=_CSS,
-        theme=theme,
-        quiet=False,
-        show_error=False,
-    )
+    options = launch_options(where, [assistant.library.folder, *private])
+    app.launch(**options, css=_CSS, theme=theme, quiet=False, show_error=False)
