@@ -13,7 +13,11 @@ from rag.answer import Answer, Passage
 from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
 from rag.highlight import highlighted
 from rag.turns import Turns
+from ui.about_tab import add_about_tab
+from ui.answer_log import AnswerLog
+from ui.examination_tab import add_examination_tab
 from ui.serving import Serving, launch_options
+from ui.sheet import CSS
 
 MOST_ASKERS = 40
 """Askers that are told their place; more wait for one."""
@@ -41,7 +45,7 @@ def build(assistant: Assistant) -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    turns = Turns()
+    turns, answers = Turns(), AnswerLog()
 
     def answer(
         question: str, history: list[dict[str, str]], previous: list[str]
@@ -57,6 +61,7 @@ def build(assistant: Assistant) -> Any:
                 texts: list[str] = []
                 for value in assistant.stream(question, previous=previous):
                     if isinstance(value, Answer):
+                        answers.add(value)
                         texts = [html.escape(value.answer)]
                         panel, previous = passages_html(value), [*previous, value.standalone_question]
                     else:
@@ -68,28 +73,34 @@ def build(assistant: Assistant) -> Any:
 
     with gradio.Blocks(title="Faqtual", analytics_enabled=False) as app:
         gradio.Markdown("# Faqtual\nAnswers from your articles; every sentence is checked against its quote.")
-        previous = gradio.State([])
-        with gradio.Row():
-            with gradio.Column(scale=3):
-                chat = gradio.Chatbot(
-                    label="Conversation",
-                    height=480,
-                    render_markdown=False,
-                    sanitize_html=True,
-                    buttons=["copy"],
-                )
-                question = gradio.Textbox(
-                    label="Question",
-                    placeholder="Ask about the articles",
-                    max_length=MOST_QUESTION_CHARACTERS,
-                )
+        with gradio.Tabs():
+            with gradio.Tab("Chat", id="chat"):
+                previous = gradio.State([])
                 with gradio.Row():
-                    stop = gradio.Button("Stop")
-                    fresh = gradio.Button("New conversation")
-            panel = gradio.HTML(scale=2)
-        asking = question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
-        stop.click(None, cancels=[asking])
-        fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
+                    with gradio.Column(scale=3):
+                        chat = gradio.Chatbot(
+                            label="Conversation",
+                            height=480,
+                            render_markdown=False,
+                            sanitize_html=True,
+                            buttons=["copy"],
+                        )
+                        question = gradio.Textbox(
+                            label="Question",
+                            placeholder="Ask about the articles",
+                            max_length=MOST_QUESTION_CHARACTERS,
+                        )
+                        with gradio.Row():
+                            stop = gradio.Button("Stop")
+                            fresh = gradio.Button("New conversation")
+                    panel = gradio.HTML(scale=2)
+                asking = question.submit(
+                    answer, [question, chat, previous], [question, chat, previous, panel]
+                )
+                stop.click(None, cancels=[asking])
+                fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
+            add_examination_tab(lambda: assistant, turns, assistant.library.folder)
+            add_about_tab(lambda: assistant, turns, assistant.library.folder, answers)
     return app
 
 
@@ -102,4 +113,4 @@ def serve(assistant: Assistant, where: Serving, private: Sequence[Path] = ()) ->
     app = build(assistant)
     app.queue(default_concurrency_limit=MOST_ASKERS)
     options = launch_options(where, [assistant.library.folder, *private])
-    app.launch(**options, css=_CSS, theme=theme, quiet=False, show_error=False)
+    app.launch(**options, css=_CSS + CSS, theme=theme, quiet=False, show_error=False)
