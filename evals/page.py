@@ -15,8 +15,8 @@ from rag.answer import Passage
 from rag.highlight import highlighted
 
 STYLE = """
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.4rem 0}
-table.wide{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600;vertical-align:bottom}
+table{border-collapse:collapse;padding:0;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.4rem 0}
+table.scroll{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600;vertical-align:bottom}
 th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td,thead th+th,th+td{text-align:right}tbody th{font-weight:400;vertical-align:top}
 small{display:block;font-size:.75rem;font-weight:400;white-space:nowrap;color:var(--quiet)}
 .plots{display:flex;flex-wrap:wrap;gap:2rem;margin:1.5rem 0}figure{margin:0;max-width:100%}figcaption{font-size:.85rem;color:var(--quiet)}
@@ -88,7 +88,7 @@ def _overview(trials: Sequence[Trial]) -> str:
         for metric in metrics
     )
     caption = "<caption>Means, and their 95% intervals</caption>"
-    return f"<table class=wide tabindex=0>{caption}<thead><tr><th>metric</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<table class=scroll tabindex=0>{caption}<thead><tr><th>metric</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _figure_cell(mean: Mean | None) -> str:
@@ -113,7 +113,7 @@ def drawn_changes(changes: Sequence[Change]) -> str:
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     caption = "<caption>Since the baseline, over the questions that both have</caption>"
     table = (
-        f"<table class=wide tabindex=0>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<table class=scroll tabindex=0>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
     return table if rows else ""
 

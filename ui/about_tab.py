@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from corpus.errors import RagError
 from index.library import Library
@@ -17,7 +17,7 @@ from rag.models import ModelFile
 from rag.turns import Turns
 from ui.answer_log import AnswerLog, Entry
 from ui.doctor import Finding, examine
-from ui.sheet import sheet
+from ui.sheet import filled, sheet
 
 if TYPE_CHECKING:
     from rag.assistant import Assistant
@@ -47,19 +47,20 @@ def add_about_tab(
 
     with gradio.Tab("About", id="about") as tab:
         parts = sheet()
+        sheet("<h3>What works here</h3>")
         with gradio.Row(elem_classes="controls"):
-            check = gradio.Button("Check every part", scale=0, min_width=180)
+            check = gradio.Button("Check every part", size="md", scale=0, min_width=180)
         findings = sheet()
 
-    def look() -> str:
-        return about_html(assistant_of().model, folder, answers.entries())
+    def look() -> Any:
+        return filled(about_html(assistant_of().model, folder, answers.entries()))
 
-    def checked() -> Iterator[str]:
+    def checked() -> Iterator[Any]:
         found: list[Finding] = []
-        yield "<p role=status>Checking...</p>"
+        yield filled("<p role=status>Checking...</p>")
         for finding in _in_turns(examine(folder), turns):
             found.append(finding)
-            yield findings_html(found)
+            yield filled(findings_html(found))
 
     tab.select(look, None, parts, **_PRIVATE)
     check.click(checked, None, findings, concurrency_limit=1, **_PRIVATE)
@@ -82,9 +83,10 @@ def about_html(model: Model, folder: Path, entries: Sequence[Entry]) -> str:
     return "".join(
         [
             _facts("Model", _of_model(model)),
+            "<div class=beside>",
             _facts("Library", _of_library(folder)),
             _facts("Versions", _versions()),
-            "<h3>The last answers</h3>",
+            "</div><h3>The last answers</h3>",
             answers_html(entries),
         ]
     )
@@ -124,7 +126,7 @@ def _facts(title: str, facts: Iterable[tuple[str, str]]) -> str:
     rows = "".join(
         f"<tr><th scope=row>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts
     )
-    return f"<h3>{escape(title)}</h3><table class=facts><tbody>{rows}</tbody></table>"
+    return f"<section><h3>{escape(title)}</h3><table class=facts><tbody>{rows}</tbody></table></section>"
 
 
 def answers_html(entries: Sequence[Entry]) -> str:
@@ -148,7 +150,7 @@ def answers_html(entries: Sequence[Entry]) -> str:
         for cells in map(_cells, entries)
     )
     note = "<p class=note>Times in ms; prompt, cached and written are tokens. Questions are not kept.</p>"
-    return f"<table class=wide tabindex=0><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
+    return f"<table class=scroll tabindex=0><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ escaped there or here.
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -15,16 +17,16 @@ from corpus.errors import RagError, UsageError
 from index.weights import cache_folder
 from rag.turns import Turns
 from ui.examination import UNDER_WAY, Examination, State
-from ui.sheet import sheet
+from ui.sheet import filled, sheet
 
 if TYPE_CHECKING:
-    from evals.report import Report
     from evals.trial import Trial
     from rag.assistant import Assistant
 
 NOTHING, SHIPPED, UPLOADED = "nothing", "the shipped figures", "a report of mine"
 ALL, WRONG, RIGHT = "all", "wrong", "right"
 EVERY_KIND = "every kind"
+_LIMITS = [("All", 0), ("3", 3), ("10", 10), ("25", 25)]
 MOST_SHOWN = 300
 """Cases in the list; a browser lays out more only slowly."""
 MOST_BASELINE_BYTES = 32 << 20
@@ -46,24 +48,23 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
     with gradio.Tab("Examination", id="examination") as tab:
         sheet(_INTRODUCTION)
         with gradio.Row(elem_classes="controls"):
-            limit = gradio.Dropdown(
-                [("All", 0), ("3", 3), ("10", 10), ("25", 25)],
-                value=0,
-                label="Questions of each kind",
-                scale=2,
-            )
-            run = gradio.Button("Run", variant="primary", scale=1)
-            stop = gradio.Button("Stop", interactive=False, scale=1)
+            with gradio.Column(scale=0, min_width=220):
+                limit = gradio.Dropdown(_LIMITS, value=0, label="Questions of each kind")
+            run = gradio.Button("Run", variant="primary", size="md", scale=0, min_width=110)
+            stop = gradio.Button("Stop", interactive=False, size="md", scale=0, min_width=110)
         progress = sheet(progress_html(State()))
         with gradio.Row(elem_classes="controls"):
-            against = gradio.Radio(
-                [NOTHING, UPLOADED], value=NOTHING, label="Compare with", scale=0, min_width=520
+            with gradio.Column(scale=0, min_width=500):
+                against = gradio.Radio([NOTHING, UPLOADED], value=NOTHING, label="Compare with")
+            report = gradio.UploadButton(
+                "Choose a JSON report", file_types=[".json"], size="md", scale=0, min_width=230
             )
-            report = gradio.UploadButton("Choose a JSON report", file_types=[".json"], scale=0, min_width=220)
         comparison, figures = sheet(), sheet()
         with gradio.Row(elem_classes="controls", visible=False) as choice:
-            show = gradio.Radio([ALL, WRONG, RIGHT], value=ALL, label="Cases", scale=0, min_width=320)
-            kind = gradio.Dropdown([EVERY_KIND], value=EVERY_KIND, label="Kind", scale=0, min_width=260)
+            with gradio.Column(scale=0, min_width=320):
+                show = gradio.Radio([ALL, WRONG, RIGHT], value=ALL, label="Cases")
+            with gradio.Column(scale=0, min_width=260):
+                kind = gradio.Dropdown([EVERY_KIND], value=EVERY_KIND, label="Kind")
         cases = sheet()
         opened = gradio.State(False)
 
@@ -77,11 +78,11 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
             if not busy:
                 kinds = [EVERY_KIND, *dict.fromkeys(trial.case.slice for trial in state.trials)]
                 shown |= {
-                    comparison: comparison_html(state.trials, against, report),
-                    figures: figures_html(state),
+                    comparison: filled(comparison_html(state.trials, against, report)),
+                    figures: filled(figures_html(state)),
                     choice: gradio.update(visible=bool(state.trials)),
                     kind: gradio.update(choices=kinds, value=EVERY_KIND),
-                    cases: cases_html(state.trials, show, EVERY_KIND),
+                    cases: filled(cases_html(state.trials, show, EVERY_KIND)),
                 }
             return shown
 
@@ -95,15 +96,15 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
                 bundled = _is_bundled(folder)
                 against = SHIPPED if bundled else NOTHING
                 names = [NOTHING, *([SHIPPED] if bundled else []), UPLOADED]
-                yield {comparison: "", against_box: gradio.update(choices=names, value=against), opened: True}
+                yield {against_box: gradio.update(choices=names, value=against), opened: True}
             for state in examination.states():
                 yield view(state, against, report, show)
 
-        def compare(against: str, report: str | None) -> str:
-            return comparison_html(examination.state.trials, against, report)
+        def compare(against: str, report: str | None) -> Any:
+            return filled(comparison_html(examination.state.trials, against, report))
 
-        def list_cases(show: str, kind: str) -> str:
-            return cases_html(examination.state.trials, show, kind)
+        def list_cases(show: str, kind: str) -> Any:
+            return filled(cases_html(examination.state.trials, show, kind))
 
         against_box = against
         outputs = [progress, run, stop, comparison, figures, choice, kind, cases, against, opened]
@@ -151,16 +152,26 @@ def _line(state: State) -> str:
 
 
 def figures_html(state: State) -> str:
-    """Return the figures and plots of a run that has ended."""
-    from evals.page import drawn_figures
+    """Return the figures and plots of a run that has ended, and links that save it."""
+    from evals.page import as_html, drawn_figures
+    from evals.report import Report, as_json
 
-    return drawn_figures(_report(state.trials)) if state.trials else ""
+    if not state.trials:
+        return ""
+    report = Report(state.trials, state.leaked)
+    saved = [
+        _link("examination.json", "application/json", json.dumps(as_json(report), ensure_ascii=False)),
+        _link("examination.html", "text/html", as_html(report)),
+    ]
+    return (
+        f"{drawn_figures(report)}<p>Save as {' or '.join(saved)}; the first can be compared with later.</p>"
+    )
 
 
-def _report(trials: Sequence[Trial]) -> Report:
-    from evals.report import Report
-
-    return Report(trials)
+def _link(name: str, kind: str, text: str) -> str:
+    """Return a link that holds a file: nothing is left on the server's disk for others to fetch."""
+    held = base64.b64encode(text.encode("utf-8", "replace")).decode()
+    return f'<a download="{name}" href="data:{kind};charset=utf-8;base64,{held}">{name}</a>'
 
 
 def comparison_html(trials: Sequence[Trial], against: str, report: str | None) -> str:
