@@ -92,7 +92,7 @@ def test_it_is_the_one_of_rag_eval_and_leaves_the_library_alone(run, assistant):
 def test_askers_are_answered_in_between(assistant, tmp_path):
     turns = Turns()
     examination = Examination(lambda: assistant, turns, tmp_path)
-    assert examination.start(limit=2) and not examination.start()
+    assert examination.start(limit=1) and not examination.start()
     at = []
     for _ in range(3):
         with turns.take() as turn:
@@ -101,21 +101,21 @@ def test_askers_are_answered_in_between(assistant, tmp_path):
             at.append(len(examination.state.trials))
             assert "14.3" in assistant.ask("How much did Meta pay for its stake in Scale AI?").answer
     *_, last = examination.states(0.1)
-    assert last.phase == "done" and len(last.trials) == last.total == 12
+    assert last.phase == "done" and len(last.trials) == last.total == 6
     assert at[-1] < last.total and at == sorted(at)
 
 
 def test_it_stops_and_goes_on_where_it_was(assistant, tmp_path):
     examination = Examination(lambda: assistant, Turns(), tmp_path)
-    examination.start(limit=2)
+    examination.start(limit=1)
     for state in examination.states(0.05):
-        if len(state.trials) == 3:
+        if len(state.trials) == 2:
             examination.stop()
     stopped = examination.state
-    assert stopped.phase == "stopped" and 3 <= len(stopped.trials) < stopped.total == 12
-    examination.start(limit=2)
+    assert stopped.phase == "stopped" and 2 <= len(stopped.trials) < stopped.total == 6
+    examination.start(limit=1)
     *_, done = examination.states(0.05)
-    assert done.phase == "done" and len(done.trials) == 12
+    assert done.phase == "done" and len(done.trials) == 6
     assert set(stopped.trials) <= set(done.trials) and not list(tmp_path.iterdir())
 
 
@@ -297,18 +297,16 @@ def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode):
     page.get_by_role("tab", name="Examination").press("Enter")
     if mode == "light":
         page.get_by_label("Questions of each kind").click()
-        page.get_by_role("option", name="3", exact=True).click()
+        page.get_by_role("option", name="1", exact=True).click()
         page.get_by_role("button", name="Run").press("Enter")
         page.get_by_role("button", name="Stop").click(timeout=20_000)
     page.get_by_text(re.compile("^(Stopped|Done)")).wait_for(timeout=20_000)
     if mode == "light":
         page.get_by_role("button", name="Run").click()
-        page.get_by_text(re.compile("^Done: 18 of 18")).wait_for(timeout=60_000)
+        page.get_by_text(re.compile("^Done: 6 of 6")).wait_for(timeout=60_000)
     case = page.locator("details.case").first
     case.locator("summary").press("Enter")
-    assert (
-        "14.3" in page.locator("details.case").nth(0).inner_text() or case.locator("mark").first.is_visible()
-    )
+    assert case.locator("mark").first.is_visible()
     page.get_by_role("radio", name="wrong").check()
     page.wait_for_timeout(700)
     assert page.locator("details.case .fine").count() == 0 < page.locator("details.case .wrong").count()
@@ -326,7 +324,10 @@ def contrasts(page):
           return [...canvas.getImageData(0, 0, 1, 1).data]};
         const light = c => {const [r, g, b] = c.map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
           return .2126 * r + .7152 * g + .0722 * b};
-        const back = rgb(getComputedStyle(document.body).backgroundColor);
+        let behind = document.querySelector('.sheet');
+        const filled = e => rgb(getComputedStyle(e).backgroundColor);
+        while (behind.parentElement && filled(behind)[3] < 255) behind = behind.parentElement;
+        const back = filled(behind);
         const least = [...document.querySelectorAll('.sheet *')].filter(e => e.innerText && e.offsetParent
           && e.tagName != 'MARK').map(e => {
           const [r, g, b, a] = rgb(getComputedStyle(e).color);

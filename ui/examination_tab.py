@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NOTHING, SHIPPED, UPLOADED = "nothing", "the shipped figures", "a report of mine"
 ALL, WRONG, RIGHT = "all", "wrong", "right"
 EVERY_KIND = "every kind"
-_LIMITS = [("All", 0), ("3", 3), ("10", 10), ("25", 25)]
+_LIMITS = [("All", 0), *((str(n), n) for n in (1, 3, 10, 25))]
 MOST_SHOWN = 300
 """Cases in the list; a browser lays out more only slowly."""
 MOST_BASELINE_BYTES = 32 << 20
