@@ -17,7 +17,7 @@ from rag.highlight import highlighted
 STYLE = """
 table{border-collapse:collapse;padding:0;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.4rem 0}
 table.scroll{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600;vertical-align:bottom}
-th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td,thead th+th,th+td{text-align:right}tbody th{font-weight:400;vertical-align:top}
+th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td,thead th+th,th+td{text-align:right}tbody th{font-weight:400}tbody :is(th,td){vertical-align:top}
 small{display:block;font-size:.75rem;font-weight:400;white-space:nowrap;color:var(--quiet)}
 .plots{display:flex;flex-wrap:wrap;gap:2rem;margin:1.5rem 0}figure{margin:0;max-width:100%}figcaption{font-size:.85rem;color:var(--quiet)}
 svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:currentColor}
