@@ -37,7 +37,7 @@ def examination(
     own = read_written(written) if written else Written({}, {})
     faq = _overruled(faq_cases(library, articles), own.answerable, written)
     cases = [*faq, *left_out_cases(faq, articles)]
-    if _are_bundled(articles):
+    if is_bundled(library):
         cases += written_cases(read_written(BUNDLED), faq, library)
     cases += written_cases(Written({FEEDBACK: as_questions(library.feedback())}, {}), faq, library)
     cases += written_cases(own, faq, library)
@@ -59,9 +59,12 @@ def _first_of_each(cases: Iterable[Case], limit: int | None) -> Iterable[Case]:
             yield case
 
 
-def _are_bundled(articles: Sequence[Article]) -> bool:
+def is_bundled(library: Library) -> bool:
+    """Whether the library has the bundled articles, unchanged, and no others: the shipped figures are of those."""
     bundled = {article.id: article.content_hash for article in read_articles(bundled_articles())}
-    return {article.id: article.content_hash for article in articles} == bundled
+    return {listing.id for listing in library.listings()} == set(bundled) and all(
+        library.article(article_id).content_hash == digest for article_id, digest in bundled.items()
+    )
 
 
 def _overruled(cases: list[Case], answerable: Mapping[str, bool], written: Path | None) -> list[Case]:

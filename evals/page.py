@@ -5,24 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from evals.cases import Case
 from evals.report import SHORT, Report, verdict
 from evals.score import risk_by_coverage
-from evals.summary import summarize
+from evals.summary import Change, summarize
 from evals.trial import Trial, by_article, by_slice
+from evals.uncertainty import Mean
 from rag.answer import Passage
 from rag.highlight import highlighted
 
-_STYLE = """
-:root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 20%,transparent);--good:#1a7f4b;--bad:#b4232c}
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-table.wide{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600}th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td{text-align:right}
-.plots{display:flex;flex-wrap:wrap;gap:2rem}figure{margin:0}figcaption{font-size:.85rem;opacity:.75}
-svg text{font:11px system-ui,sans-serif;fill:currentColor}details{border-bottom:1px solid var(--line);padding:.4rem 0}
-summary{cursor:pointer}.tag{font-size:.8rem;padding:.1rem .5rem;border-radius:1rem;border:1px solid var(--line);margin-left:.5rem}
-.wrong{color:var(--bad)}.fine{color:var(--good)}blockquote{margin:.5rem 0;padding-left:.8rem;border-left:3px solid var(--line)}
-mark{background:#ffe28a;color:#222}.filters{position:sticky;top:0;background:Canvas;padding:.5rem 0}label{margin-right:1rem}
-.case p{margin:.3rem 0}@media(max-width:30rem){th,td{padding-right:.6rem}}
+STYLE = """
+table{border-collapse:collapse;padding:0;font-variant-numeric:tabular-nums}caption{text-align:left;font-weight:600;padding:.4rem 0}
+table.scroll{display:block;font-size:.85rem;overflow-x:auto;margin-bottom:1.5rem}th{font-weight:600;vertical-align:bottom}
+th,td{padding:.25rem .8rem .25rem 0;text-align:left;border-bottom:1px solid var(--line)}td+td,thead th+th,th+td{text-align:right}tbody th{font-weight:400}tbody :is(th,td){vertical-align:top}
+small{display:block;font-size:.75rem;font-weight:400;white-space:nowrap;color:var(--quiet)}
+.plots{display:flex;flex-wrap:wrap;gap:2rem;margin:1.5rem 0}figure{margin:0;max-width:100%}figcaption{font-size:.85rem;color:var(--quiet)}
+svg{max-width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:currentColor}
+details{border-bottom:1px solid var(--line);padding:.4rem 0}summary{cursor:pointer;overflow-wrap:anywhere}
+.tag{font-size:.8rem;padding:.1rem .5rem;border-radius:1rem;border:1px solid var(--line);margin-left:.5rem;white-space:nowrap}
+.wrong{color:var(--bad)}.fine{color:var(--good)}blockquote{margin:.5rem 0;max-width:90ch;padding-left:.8rem;border-left:3px solid var(--line);white-space:pre-wrap}
+.case p,blockquote{overflow-wrap:anywhere}.case p{margin:.3rem 0;max-width:90ch}mark{background:#ffe28a;color:#222}@media(max-width:30rem){th,td{padding-right:.6rem}}
+"""
+"""How the drawings look, given ``--line``, ``--quiet``, ``--good`` and ``--bad``."""
+_PAGE_STYLE = """
+:root{color-scheme:light dark;--line:color-mix(in srgb,currentColor 20%,transparent);--quiet:color-mix(in srgb,currentColor 70%,transparent)}
+:root{--good:light-dark(#1a7f4b,#5fd39a);--bad:light-dark(#b4232c,#ff8f95)}
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}
+.filters{position:sticky;top:0;background:Canvas;padding:.5rem 0}label{margin-right:1rem}
 """
 _SCRIPT = """
 const boxes=[...document.querySelectorAll('.filters input')];
@@ -35,12 +44,25 @@ boxes.forEach(b=>b.addEventListener('change',show));
 
 def as_html(report: Report) -> str:
     """Return the page; it loads nothing from elsewhere."""
-    trials = report.trials
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-        f"<title>Faqtual examination</title><style>{_STYLE}</style><h1>Examination</h1>",
+        f"<title>Faqtual examination</title><style>{_PAGE_STYLE}{STYLE}</style><h1>Examination</h1>",
         *(f"<p>{escape(line)}</p>" for line in verdict(report)),
+        drawn_figures(report),
+        "<h2>Cases</h2>",
+        _filters(report.trials),
+        *map(drawn_case, report.trials),
+        f"<script>{_SCRIPT}</script></html>",
+    ]
+    return "\n".join(parts)
+
+
+def drawn_figures(report: Report) -> str:
+    """Return the figures of a run: an overview, the change since a baseline, plots, and tables to open."""
+    trials = report.trials
+    parts = [
         _overview(trials),
+        drawn_changes(report.changes),
         "<div class=plots>",
         _bars("answered right, by article", _share_right(trials)),
         _curve("risk (share wrong) as more is answered, the surest first", _risks(trials)),
@@ -48,24 +70,57 @@ def as_html(report: Report) -> str:
         "</div>",
         *(_table(name, group) for name, group in by_slice(trials).items()),
         _table("all", trials),
-        "<h2>Cases</h2>",
-        _filters(trials),
-        *(_case(trial) for trial in trials),
-        f"<script>{_SCRIPT}</script></html>",
     ]
     return "\n".join(parts)
 
 
 def _overview(trials: Sequence[Trial]) -> str:
-    """One row a slice, with the metrics that people look at first."""
-    figures = {name: summarize(group) for name, group in by_slice(trials).items()}
+    """One column a slice, with the metrics that people look at first."""
+    groups = by_slice(trials)
+    figures = {name: summarize(group) for name, group in groups.items()}
     metrics = [metric for metric in SHORT if any(metric in found for found in figures.values())]
-    head = "".join(f"<th>{escape(metric.replace('_', ' ').replace('@', ' @'))}" for metric in metrics)
-    rows = "".join(
-        f"<tr><td>{escape(name)}{''.join(f'<td>{found[m].value:.2f}' if m in found else '<td>' for m in metrics)}"
-        for name, found in figures.items()
+    head = "".join(
+        f"<th scope=col>{escape(name)}<small>{len(group)} questions</small></th>"
+        for name, group in groups.items()
     )
-    return f"<table class=wide><tr><th>slice{head}{rows}</table>"
+    rows = "".join(
+        f"<tr><th scope=row>{_words(metric)}</th>{''.join(_figure_cell(found.get(metric)) for found in figures.values())}</tr>"
+        for metric in metrics
+    )
+    caption = "<caption>Means, and their 95% intervals</caption>"
+    return f"<table class=scroll tabindex=0>{caption}<thead><tr><th>metric</th>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _figure_cell(mean: Mean | None) -> str:
+    if mean is None:
+        return "<td></td>"
+    return f"<td>{mean.value:.2f}<small>{mean.low:.2f} to {mean.high:.2f}</small></td>"
+
+
+def _words(metric: str) -> str:
+    return escape(metric.replace("_", " ").replace("@", " @"))
+
+
+def drawn_changes(changes: Sequence[Change]) -> str:
+    """Return the table of what differs from a baseline, and in which cases; empty if nothing does."""
+    rows = "".join(
+        f"<tr><th scope=row>{_words(change.metric)}</th><td>{d.difference:+.3f}<small>{d.low:+.3f} to {d.high:+.3f}</small></td>"
+        f"<td>{d.p_value:.3f}</td><td>{_count(change.better)}</td><td>{_count(change.worse)}</td></tr>"
+        for change in changes
+        for d in [change.difference]
+    )
+    names = ("metric", "change", "p", "better", "worse")
+    head = "".join(f"<th scope=col>{name}</th>" for name in names)
+    caption = "<caption>Since the baseline, over the questions that both have</caption>"
+    table = (
+        f"<table class=scroll tabindex=0>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+    return table if rows else ""
+
+
+def _count(cases: Sequence[str]) -> str:
+    """How many cases; their ids appear on pointing at the number."""
+    return f'<span title="{escape(", ".join(cases))}">{len(cases)}</span>'
 
 
 def _table(name: str, trials: Sequence[Trial]) -> str:
@@ -116,7 +171,7 @@ def _curve(title: str, points: Sequence[tuple[float, float]]) -> str:
 
 
 def _figure(title: str, width: int, height: int, drawing: str) -> str:
-    svg = f'<svg width={width} height={height} role=img aria-label="{escape(title)}">{drawing}</svg>'
+    svg = f'<svg width={width} height={height} viewBox="0 0 {width} {height}" role=img aria-label="{escape(title)}">{drawing}</svg>'
     return f"<figure>{svg}<figcaption>{escape(title)}</figcaption></figure>"
 
 
@@ -135,17 +190,25 @@ def _box(kind: str, value: str, label: str) -> str:
     return f'<label><input type=checkbox checked name={kind} value="{escape(value)}"> {escape(label)}</label>'
 
 
-def _case(trial: Trial) -> str:
+def drawn_case(trial: Trial) -> str:
+    """Return a case to open: the question and how it went; inside what was expected, the answer and its quotes."""
     case, answer, wrong = trial.case, trial.answer, trial.went_wrong
     before = "".join(f"<p>before: {escape(question)}</p>" for question in case.previous)
-    kind = f"<span class='tag wrong'>{wrong}</span>" if wrong else "<span class='tag fine'>right</span>"
+    tag = f"<span class='tag wrong'>wrong: {wrong}</span>" if wrong else "<span class='tag fine'>right</span>"
     return (
         f'<details class=case data-slice="{escape(case.slice)}" data-wrong="{wrong}"><summary>{escape(case.question)}'
-        f"{kind}<span class=tag>{escape(case.slice)}</span></summary>{before}"
-        f"<p><b>{answer.status}</b>, confidence {answer.confidence:.2f}: {escape(answer.answer)}</p>"
-        f"<p>reference: {escape(case.reference) or 'the articles do not answer it'}</p>"
+        f"{tag}<span class=tag>{answer.status}</span><span class=tag>{escape(case.slice)}</span></summary>{before}"
+        f"<p><b>expected</b> {_expected(case)}</p>"
+        f"<p><b>{answer.status}</b> (confidence {answer.confidence:.2f}) {escape(answer.answer)}</p>"
         f"{''.join(_passages(answer.passages))}</details>"
     )
+
+
+def _expected(case: Case) -> str:
+    if not case.answerable:
+        return "to abstain: the articles do not answer it"
+    wanted = case.reference or " or ".join(case.spans) or f"an answer from {', '.join(case.article_ids)}"
+    return escape(wanted + (f" (key facts: {', '.join(case.facts)})" if case.facts else ""))
 
 
 def _passages(passages: Sequence[Passage]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,15 +37,45 @@ def run_cases(
     With ``keep``, a folder, an interrupted run goes on where it was; ``jobs`` processes share the work and the
     cores. Raises RagError if the library is changed meanwhile.
     """
-    generation = assistant.library.generation
-    with Journal(keep, assistant, cases) as journal:
+    known: dict[str, Trial] = {}
+    for trial in trials_of(assistant, cases, keep, jobs):
+        known[trial.case.id] = trial
+        progress("examining cases", len(known), len(cases))
+    return [known[case.id] for case in cases]
+
+
+def trials_of(
+    assistant: Assistant,
+    cases: Sequence[Case],
+    keep: Path | None = None,
+    jobs: int = 1,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Generator[Trial]:
+    """Yield the trials that an interrupted run left in ``keep``, then each other one as its question is answered.
+
+    ``turn`` is entered for each question alone, for an assistant that others ask too. Raises RagError if the
+    library is changed meanwhile.
+    """
+    with turn():
+        journal, generation = Journal(keep, assistant, cases), assistant.library.generation
+    with journal:
         left = [case for case in cases if case.id not in journal.known]
-        for trial in _asked_by(jobs, assistant, left) if jobs > 1 else (ask(assistant, c) for c in left):
+        yield from list(journal.known.values())
+        asked = _asked_by(jobs, assistant, left) if jobs > 1 else _asked(assistant, left, turn)
+        for trial in asked:
             if trial.answer.library_generation != generation:
                 raise RagError(f"{assistant.library.folder}: changed during the examination; run it again")
             journal.add(trial)
-            progress("examining cases", len(journal.known), len(cases))
-        return [journal.known[case.id] for case in cases]
+            yield trial
+
+
+def _asked(
+    assistant: Assistant, cases: Sequence[Case], turn: Callable[[], AbstractContextManager[object]]
+) -> Iterator[Trial]:
+    for case in cases:
+        with turn():
+            trial = ask(assistant, case)
+        yield trial
 
 
 def ask(assistant: Assistant, case: Case) -> Trial:

@@ -14,6 +14,10 @@ from evals.trial import Trial, by_slice
 from evals.uncertainty import Mean, PairedDifference, bootstrap_mean, paired_bootstrap
 
 Figures = dict[str, Mean]
+_MOST = 1e9
+"""What no score exceeds."""
+BASELINE = Path(__file__).with_name("baseline.json")
+"""The figures of the bundled articles, as ``rag eval --json`` printed them."""
 
 
 def summarize(trials: Sequence[Trial]) -> Figures:
@@ -118,9 +122,19 @@ def read_baseline(path: Path) -> dict[str, dict[str, float]]:
     """Return each case's scores in what ``rag eval --json`` printed; raises UsageError if it is none."""
     report = _read_json(path)
     try:
-        return {case["id"]: {m: float(v) for m, v in case["scores"].items()} for case in report["cases"]}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return {
+            str(case["id"]): {m: _score(v) for m, v in case["scores"].items()} for case in report["cases"]
+        }
+    except (OverflowError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: not a report; make one with: rag eval --json > {path}") from error
+
+
+def _score(value: Any) -> float:
+    """Return a score; raises ValueError for what would make every mean with it meaningless."""
+    score = float(value)
+    if not abs(score) <= _MOST:
+        raise ValueError(value)
+    return score
 
 
 def changes(trials: Sequence[Trial], baseline: dict[str, dict[str, float]]) -> list[Change]:
@@ -146,5 +160,5 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; check the path") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error}); make it anew") from error

@@ -1,6 +1,7 @@
 """The real parts, made once: a library of the bundled articles, and the assistant over it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,17 @@ def rag():
         )
 
     return run
+
+
+@pytest.fixture
+def browser():
+    """Debian's Chromium; what needs it is skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("NO BROWSER: install chromium to test the page")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()

@@ -56,3 +56,8 @@ def test_an_aside_may_be_left_out_but_not_what_it_changes():
     assert supports(quote, "The bank has not closed any of its 40 branches.")
     assert not supports(quote, "The bank has closed any of its 40 branches.")
     assert not supports(quote, "Holm has not closed any of its 40 branches.")
+
+
+@pytest.mark.parametrize("quote", ["", "...", "法国", "—"])
+def test_a_quote_without_words_supports_nothing(quote):
+    assert not supports(quote, "Meta paid 14.3 billion dollars.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from corpus.errors import RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
+from ui import serving
 from ui.examine import add_options, examine
 from ui.models import add_actions, manage
 from ui.progress import say, show_progress
@@ -69,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument("--rebuild", action="store_true", help="embed the stored articles again")
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
-    page = _command(commands, "ui", "the page, on 127.0.0.1", _ui)
-    page.add_argument("--port", type=int, help="default: the first free one from 7860")
+    page = _command(commands, "ui", "the page, on this machine alone or for users with passwords", _ui)
+    serving.add_options(page)
     evaluation = _command(commands, "eval", "put every article's FAQ, and more, to the assistant", _eval)
     add_options(evaluation)
     for command in (ask, chat, page, evaluation):
@@ -266,12 +267,15 @@ def _report(taken: Taken) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
+    if options.add_user is not None:
+        return serving.keep_user(options)
+    where = serving.serving(options)
     with _open(options) as library:
         assistant = _assistant(library, options)
         from ui.web import serve
 
         try:
-            serve(assistant, options.port)
+            serve(assistant, where, (options.auth,) if options.auth else ())
         except OSError as error:
             raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
     return 0

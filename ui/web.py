@@ -1,10 +1,11 @@
-"""The page: a conversation with checked citations, and the passages beside it. Listens on 127.0.0.1 only."""
+"""The page: a conversation with checked citations, and the passages beside it. Who may reach it is ui/serving.py's."""
 
 from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from corpus.errors import RagError
@@ -12,6 +13,11 @@ from rag.answer import Answer, Passage
 from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
 from rag.highlight import highlighted
 from rag.turns import Turns
+from ui.about_tab import add_about_tab
+from ui.answer_log import AnswerLog
+from ui.examination_tab import add_examination_tab
+from ui.serving import Serving, launch_options
+from ui.sheet import CSS
 
 MOST_ASKERS = 40
 """Askers that are told their place; more wait for one."""
@@ -39,7 +45,7 @@ def build(assistant: Assistant) -> Any:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    turns = Turns()
+    turns, answers = Turns(), AnswerLog()
 
     def answer(
         question: str, history: list[dict[str, str]], previous: list[str]
@@ -55,6 +61,7 @@ def build(assistant: Assistant) -> Any:
                 texts: list[str] = []
                 for value in assistant.stream(question, previous=previous):
                     if isinstance(value, Answer):
+                        answers.add(value)
                         texts = [html.escape(value.answer)]
                         panel, previous = passages_html(value), [*previous, value.standalone_question]
                     else:
@@ -66,45 +73,44 @@ def build(assistant: Assistant) -> Any:
 
     with gradio.Blocks(title="Faqtual", analytics_enabled=False) as app:
         gradio.Markdown("# Faqtual\nAnswers from your articles; every sentence is checked against its quote.")
-        previous = gradio.State([])
-        with gradio.Row():
-            with gradio.Column(scale=3):
-                chat = gradio.Chatbot(
-                    label="Conversation",
-                    height=480,
-                    render_markdown=False,
-                    sanitize_html=True,
-                    buttons=["copy"],
-                )
-                question = gradio.Textbox(
-                    label="Question",
-                    placeholder="Ask about the articles",
-                    max_length=MOST_QUESTION_CHARACTERS,
-                )
+        with gradio.Tabs():
+            with gradio.Tab("Chat", id="chat"):
+                previous = gradio.State([])
                 with gradio.Row():
-                    stop = gradio.Button("Stop")
-                    fresh = gradio.Button("New conversation")
-            panel = gradio.HTML(scale=2)
-        asking = question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
-        stop.click(None, cancels=[asking])
-        fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
+                    with gradio.Column(scale=3):
+                        chat = gradio.Chatbot(
+                            label="Conversation",
+                            height=480,
+                            render_markdown=False,
+                            sanitize_html=True,
+                            buttons=["copy"],
+                        )
+                        question = gradio.Textbox(
+                            label="Question",
+                            placeholder="Ask about the articles",
+                            max_length=MOST_QUESTION_CHARACTERS,
+                        )
+                        with gradio.Row():
+                            stop = gradio.Button("Stop")
+                            fresh = gradio.Button("New conversation")
+                    panel = gradio.HTML(scale=2)
+                asking = question.submit(
+                    answer, [question, chat, previous], [question, chat, previous, panel]
+                )
+                stop.click(None, cancels=[asking])
+                fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
+            add_examination_tab(lambda: assistant, turns, assistant.library.folder)
+            add_about_tab(lambda: assistant, turns, assistant.library.folder, answers)
     return app
 
 
-def serve(assistant: Assistant, port: int | None) -> None:
-    """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
+def serve(assistant: Assistant, where: Serving, private: Sequence[Path] = ()) -> None:
+    """Show the page until interrupted; ``private`` are files that it never serves, nor the library's."""
     import gradio
 
     fonts = ["system-ui", "sans-serif"]
     theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
     app = build(assistant)
     app.queue(default_concurrency_limit=MOST_ASKERS)
-    app.launch(
-        server_name="127.0.0.1",
-        server_port=port,
-        share=False,
-        css=_CSS,
-        theme=theme,
-        quiet=False,
-        show_error=False,
-    )
+    options = launch_options(where, [assistant.library.folder, *private])
+    app.launch(**options, css=_CSS + CSS, theme=theme, quiet=False, show_error=False)
