@@ -125,6 +125,7 @@ def launch_options(where: Serving, private: Sequence[Path] = ()) -> dict[str, An
         "auth": Door(where.users).check if where.users is not None else None,
         "app_kwargs": {"middleware": [Middleware(Guard, host=where.host, login=login)]},
         "blocked_paths": [str(path.resolve()) for path in private],
+        "footer_links": [],  # they lead out
         "run_history": False,  # would offer to keep runs on the Hugging Face hub
         "enable_monitoring": False,
         "mcp_server": False,
