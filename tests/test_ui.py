@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ui.web import build, passages_html
-
 
 def one_line(process):
     assert "Traceback" not in process.stderr
@@ -129,10 +127,3 @@ def test_removing_what_is_not_there(rag, folder):
 def test_doctor_finds_nothing_wrong(rag, folder):
     done = rag("doctor", library=folder)
     assert done.returncode == 0 and "FAIL" not in done.stdout
-
-
-def test_the_page_escapes_and_highlights(assistant):
-    answer = assistant.ask("How much did Meta pay for its stake in Scale AI?")
-    page = passages_html(answer)
-    assert "<mark>" in page and "14.3 billion" in page
-    assert build(assistant).config["title"] == "Faqtual"

@@ -266,14 +266,16 @@ def _report(taken: Taken) -> int:
 
 
 def _ui(options: argparse.Namespace) -> int:
-    with _open(options) as library:
-        assistant = _assistant(library, options)
-        from ui.web import serve
+    from ui.service import Service
+    from ui.web import serve
 
-        try:
-            serve(assistant, options.port)
-        except OSError as error:
-            raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
+    folder = options.library or default_folder()
+    with Library(folder):  # what is wrong with it is said at once
+        pass
+    try:
+        serve(Service(folder, options.model), options.port)
+    except OSError as error:
+        raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
     return 0
 
 

@@ -1,110 +1,248 @@
-"""The page: a conversation with checked citations, and the passages beside it. Listens on 127.0.0.1 only."""
+"""The page: the library, a conversation with checked citations, and the articles beside it."""
 
 from __future__ import annotations
 
-import html
+import functools
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from corpus.article import Article
 from corpus.errors import RagError
-from rag.answer import Answer, Passage
-from rag.assistant import MOST_QUESTION_CHARACTERS, Assistant
-from rag.highlight import highlighted
+from corpus.readers import SUFFIXES, bundled_articles
+from rag.assistant import MOST_QUESTION_CHARACTERS
 from rag.turns import Turns
+from ui.adding import adding
+from ui.asking import Desk
+from ui.conversation import exchange_html, welcome_html
+from ui.exchange import Refused, as_value, exchange_of, exchanges_of, key_of, list_of, offset_of, text_of
+from ui.export import conversation_markdown
+from ui.progress import say
+from ui.reading import article_html
+from ui.service import Service
+from ui.shelf import shelf_html, suggestions
 
 MOST_ASKERS = 40
 """Askers that are told their place; more wait for one."""
-_CSS = """
-.passage {border: 1px solid var(--border-color-primary); border-radius: 8px; padding: .6rem .8rem; margin: .5rem 0}
-.passage h4 {margin: 0 0 .3rem; font-size: .95rem} .passage p {margin: 0; white-space: pre-wrap; overflow-wrap: anywhere}
-mark {background: #ffe58a; color: #222; padding: 0 .1em}
-"""
+MOST_UPLOAD = 25
+"""Megabytes of an uploaded file."""
+_MOST_LEFT_OUT = 100_000
+_MOST_UPLOADS = 100
+_MOST_REMOVED = 50
+_HERE = Path(__file__).parent
+
+Values = dict[str, Any]
 
 
-def passages_html(answer: Answer) -> str:
-    """Return an answer's passages, quotes highlighted, as HTML in which all article text is escaped."""
-    shown = [p for p in answer.passages if p.cited] or list(answer.passages[:3])
-    title = "Sources" if answer.status == "answered" else "Nearest passages"
-    return f"<h3>{title}</h3>" + "".join(map(_passage_html, shown))
+class Endpoints:
+    """What page.js calls. Every value that comes from there is checked before it is used."""
+
+    def __init__(self, service: Service, uploads: set[str]) -> None:
+        """Serve the pages of one service; ``uploads`` are the files that Gradio took in."""
+        self._service = service
+        self._desk = Desk(service)
+        self._uploads = uploads
+        self._adding = Turns()
+        self._removed: OrderedDict[str, Article] = OrderedDict()
+
+    def ask(self, key: str, question: str, previous: list[Any], left_out: list[Any]) -> Iterator[Values]:
+        """Yield what happens to a question, last its exchange."""
+        key, question = key_of(key), text_of(question, 10 * MOST_QUESTION_CHARACTERS)
+        before = [text_of(one, 10 * MOST_QUESTION_CHARACTERS) for one in list_of(previous, 1000)]
+        yield from self._desk.ask(key, question, before, _ids(left_out))
+
+    def stop(self, key: str) -> Values:
+        """Take a question back."""
+        self._desk.stop(key_of(key))
+        return {}
+
+    def conversation(self, exchanges: list[Any]) -> Values:
+        """Return a kept conversation, as far as it is whole, as HTML and as values."""
+        known = exchanges_of(exchanges)
+        return {"html": "".join(map(exchange_html, known)), "exchanges": [as_value(one) for one in known]}
+
+    def welcome(self, left_out: list[Any]) -> Values:
+        """Return what an empty conversation shows."""
+        out = set(_ids(left_out))
+        with self._service.library() as library:
+            ids = [one.id for one in library.listings()]
+            asked = suggestions(library, [one for one in ids if one not in out])
+        return {"html": welcome_html(len(ids), asked, self._service.filling.is_set())}
+
+    def shelf(self, wanted: str, left_out: list[Any]) -> Values:
+        """Return the articles whose title or source has ``wanted``."""
+        out = _ids(left_out)
+        with self._service.library() as library:
+            listings = library.listings()
+        ids = {one.id for one in listings}
+        return {
+            "html": shelf_html(listings, out, text_of(wanted, 1000)),
+            "articles": len(ids),
+            "chosen": len(ids - set(out)),
+            "ids": sorted(ids) if len(ids) <= _MOST_LEFT_OUT else [],
+            "filling": self._service.filling.is_set(),
+        }
+
+    def reading(self, article_id: str, spans: list[Any]) -> Values:
+        """Return an article with these spans marked."""
+        marked = [
+            (offset_of(span[0]), offset_of(span[1]))
+            for span in map(list_of, list_of(spans, 500))
+            if len(span) == 2
+        ]
+        try:
+            with self._service.library() as library:
+                article = library.article(text_of(article_id, 300))
+        except RagError:
+            return {"error": "This article is no longer in the library. Add it again to read it."}
+        return {"html": article_html(article, marked)}
+
+    def add(self, uploads: list[Any], address: str) -> Iterator[Values]:
+        """Add uploaded files or what is at an address; yield how far it is, last what came of it."""
+        places, failures = self._places(uploads), []
+        if address := text_of(address, 2000).strip():
+            if address.lower().startswith(("http://", "https://")):
+                places.append(address)
+            else:
+                failures.append("An address begins with http:// or https://; copy it from the browser.")
+        if not places:
+            yield {"failures": failures or ["Nothing to add: choose files, or name an address."]}
+            return
+        with self._adding.take() as turn:
+            for _ in turn.places():
+                yield {"stage": "waiting for what others add", "done": 0, "total": 0}
+            yield from adding(self._service.folder, places)
+
+    def _places(self, uploads: list[Any]) -> list[str]:
+        """Move what Gradio took in to the library's folder; anything else that is named is passed over."""
+        kept = self._service.folder / "uploads"
+        places = []
+        for named in list_of(uploads, _MOST_UPLOADS):
+            path = Path(text_of(named))
+            if str(path) not in self._uploads or path.suffix.lower() not in SUFFIXES or not path.is_file():
+                continue
+            kept.mkdir(exist_ok=True)
+            place = kept / path.name
+            place.write_bytes(path.read_bytes())
+            path.unlink()
+            self._uploads.discard(str(path))
+            places.append(str(place))
+        return places
+
+    def bundled(self) -> Iterator[Values]:
+        """Add the bundled articles; yield how far it is."""
+        yield from adding(self._service.folder, [str(bundled_articles())])
+
+    def remove(self, article_id: str) -> Values:
+        """Take an article out; ``undo`` puts it back."""
+        with self._service.library() as library:
+            article = library.article(text_of(article_id, 300))
+            library.remove([article.id], lambda *_: None)
+        self._removed[article.id] = article
+        if len(self._removed) > _MOST_REMOVED:
+            self._removed.popitem(last=False)
+        upload = Path(article.source)
+        if upload.parent == (self._service.folder / "uploads").resolve():
+            upload.unlink(missing_ok=True)
+        return {"title": article.title}
+
+    def undo(self, article_id: str) -> Values:
+        """Put back what was removed."""
+        article = self._removed.pop(text_of(article_id, 300), None)
+        if article is None:
+            return {"error": "It was removed too long ago; add it again."}
+        with self._service.library() as library:
+            library.add([article], lambda *_: None)
+        return {}
+
+    def feedback(self, exchange: Values, previous: list[Any], good: bool, correction: str) -> Values:
+        """Keep a person's word on an answer in the library; ``rag eval`` asks it again."""
+        from index.feedback import Feedback
+
+        known = exchange_of(exchange)
+        if known.answer is None:
+            raise Refused("there is no answer to speak of")
+        said = " ".join(sentence.text for sentence in known.answer.sentences)
+        before = tuple(text_of(one) for one in list_of(previous, 1000))
+        word = Feedback(known.question, said, good is True, before, text_of(correction, 4000).strip())
+        with self._service.library() as library:
+            library.add_feedback(word)
+        return {}
+
+    def export(self, title: str, exchanges: list[Any]) -> Values:
+        """Return a conversation as Markdown with footnotes."""
+        return {"markdown": conversation_markdown(text_of(title, 1000), exchanges_of(exchanges))}
 
 
-def _passage_html(passage: Passage) -> str:
-    place = f"[{passage.number}] {html.escape(passage.place)}"
-    return f'<div class="passage"><h4>{place}</h4><p>{highlighted(passage)}</p></div>'
+def _ids(value: object) -> list[str]:
+    return [text_of(one, 300) for one in list_of(value, _MOST_LEFT_OUT)]
 
 
-def build(assistant: Assistant) -> Any:
-    """Return the Gradio app; it answers one question at a time, in the order in which they come."""
+def _explained(function: Any) -> Any:
+    """Let an endpoint answer with what failed, for the page to show."""
+
+    @functools.wraps(function)
+    def answer(*values: Any) -> Values:
+        try:
+            return dict(function(*values))
+        except RagError as error:
+            return {"error": str(error)}
+        except Refused:
+            return {"error": "The page sent what the server does not take; reload it."}
+
+    return answer
+
+
+def build(service: Service) -> Any:
+    """Return the Gradio app: the chat is its first tab."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    turns = Turns()
-
-    def answer(
-        question: str, history: list[dict[str, str]], previous: list[str]
-    ) -> Iterator[tuple[Any, ...]]:
-        history = [*history, {"role": "user", "content": html.escape(question)}]
-        reply = {"role": "assistant", "content": "Searching the articles..."}
-        try:
-            with turns.take() as turn:
-                for before in turn.places():
-                    waiting = f"{before} before you in the queue..."
-                    yield "", [*history, reply | {"content": waiting}], previous, ""
-                yield "", [*history, reply], previous, ""
-                texts: list[str] = []
-                for value in assistant.stream(question, previous=previous):
-                    if isinstance(value, Answer):
-                        texts = [html.escape(value.answer)]
-                        panel, previous = passages_html(value), [*previous, value.standalone_question]
-                    else:
-                        texts.append(html.escape(value.with_markers))
-                        panel = ""
-                    yield "", [*history, reply | {"content": " ".join(texts)}], previous, panel
-        except RagError as error:
-            yield "", [*history, reply | {"content": html.escape(str(error))}], previous, ""
-
-    with gradio.Blocks(title="Faqtual", analytics_enabled=False) as app:
-        gradio.Markdown("# Faqtual\nAnswers from your articles; every sentence is checked against its quote.")
-        previous = gradio.State([])
-        with gradio.Row():
-            with gradio.Column(scale=3):
-                chat = gradio.Chatbot(
-                    label="Conversation",
-                    height=480,
-                    render_markdown=False,
-                    sanitize_html=True,
-                    buttons=["copy"],
-                )
-                question = gradio.Textbox(
-                    label="Question",
-                    placeholder="Ask about the articles",
-                    max_length=MOST_QUESTION_CHARACTERS,
-                )
-                with gradio.Row():
-                    stop = gradio.Button("Stop")
-                    fresh = gradio.Button("New conversation")
-            panel = gradio.HTML(scale=2)
-        asking = question.submit(answer, [question, chat, previous], [question, chat, previous, panel])
-        stop.click(None, cancels=[asking])
-        fresh.click(lambda: ([], [], ""), None, [chat, previous, panel])
+    shell = (_HERE / "page.html").read_text(encoding="utf-8")
+    shell = shell.replace("{kinds}", ",".join(sorted(SUFFIXES))).replace("{megabytes}", str(MOST_UPLOAD))
+    shell = shell.replace("{question}", str(MOST_QUESTION_CHARACTERS))
+    with gradio.Blocks(
+        title="Faqtual", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)
+    ) as app:
+        app.upload_file_set = set()
+        endpoints = Endpoints(service, app.upload_file_set)
+        with gradio.Tabs(elem_id="tabs"), gradio.Tab("Chat", elem_id="chat-tab"):
+            gradio.HTML(
+                shell, elem_id="faqtual", js_on_load="faqtual.start(element)", apply_default_css=False
+            )
+        many: dict[str, Any] = {"concurrency_limit": MOST_ASKERS}
+        gradio.api(endpoints.ask, api_name="ask", **many)
+        gradio.api(endpoints.add, api_name="add", **many)
+        gradio.api(endpoints.bundled, api_name="bundled", **many)
+        for name in ("stop conversation welcome shelf reading remove undo feedback export").split():
+            gradio.api(_explained(getattr(endpoints, name)), api_name=name, queue=False)
     return app
 
 
-def serve(assistant: Assistant, port: int | None) -> None:
+def serve(service: Service, port: int | None) -> None:
     """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
     import gradio
 
-    fonts = ["system-ui", "sans-serif"]
-    theme = gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
-    app = build(assistant)
+    theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    app = build(service)
     app.queue(default_concurrency_limit=MOST_ASKERS)
-    app.launch(
+    _, address, _ = app.launch(
         server_name="127.0.0.1",
         server_port=port,
         share=False,
-        css=_CSS,
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
         theme=theme,
-        quiet=False,
+        quiet=True,
+        prevent_thread_lock=True,
         show_error=False,
+        footer_links=[],
+        max_file_size=f"{MOST_UPLOAD}mb",
+        max_threads=2 * MOST_ASKERS,
+        ssr_mode=False,
     )
+    say(f"Faqtual is at {address} (Ctrl-C ends it)")
+    service.warm_up()
+    app.block_thread()
