@@ -342,7 +342,7 @@ window.faqtual = (() => {
     const box = $("progress");
     box.hidden = false;
     box.replaceChildren();
-    if (parts.length) box.append(make("p", "done", `${last[Object.keys(last)[0]].length === 1 || true ? "Articles: " : ""}${parts.join(", ")}`));
+    if (parts.length) box.append(make("p", "done", `Articles: ${parts.join(", ")}`));
     for (const line of failures) box.append(make("p", "failure", line));
     box.append(tool("close-progress", "Close this message", "close", ""));
     changed();

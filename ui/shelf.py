@@ -29,13 +29,13 @@ def shelf_html(listings: Sequence[Listing], left_out: Iterable[str], wanted: str
 def _row(listing: Listing, chosen: bool) -> str:
     name = attribute(listing.title)
     data = f'data-id="{attribute(listing.id)}"'
-    asked = f" · {listing.faq} FAQ" if listing.faq else ""
+    asked = f"{listing.faq} FAQ · " if listing.faq else ""
     return (
         f'<li class="volume" {data}>'
         f'<input type="checkbox" data-do="choose" {data} aria-label="Answer from: {name}"{" checked" if chosen else ""}>'
         f'<button type="button" class="open" data-do="open" {data} title="Read {name}">'
         f'<span class="title">{text(listing.title)}</span>'
-        f'<span class="about">{text(place_of(listing.source))}{asked}</span></button>'
+        f'<span class="about">{asked}{text(place_of(listing.source))}</span></button>'
         f"{button('remove', f'Remove {listing.title}', 'close', id=listing.id)}</li>"
     )
 
