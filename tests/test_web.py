@@ -218,7 +218,9 @@ def test_a_follow_up_a_reload_an_edit_and_an_export(page):
     with page.expect_download() as download:
         page.get_by_label("Export as Markdown").click()
     text = Path(download.value.path()).read_text()
-    assert text.startswith("# Who is Alexandr Wang?") and re.search(r"^\[\^\d+\]: .*14\.3 billion", text, re.M)
+    assert text.startswith("# Who is Alexandr Wang?") and re.search(
+        r"^\[\^\d+\]: .*14\.3 billion", text, re.M
+    )
     page.locator(".turn").last.get_by_label("Ask again").click()
     expect(page.locator(".turn.pending")).to_have_count(0, timeout=SLOW)
     expect(page.locator(".turn")).to_have_count(2)
@@ -285,10 +287,13 @@ def test_upload_ask_leave_out_and_remove_with_undo(page, own_folder):
     expect(ask(page, question)).to_contain_text("tick at least one")
 
 
-def test_what_cannot_be_added_says_why(page):
+def test_what_cannot_be_added_says_why(page, tmp_path):
     page.locator("#files").set_input_files({"name": "tool.exe", "mimeType": "x/y", "buffer": b"MZ"})
     expect(page.locator("#progress")).to_contain_text("tool.exe: cannot read this kind of file")
-    page.locator("#files").set_input_files({"name": "big.md", "mimeType": "x/y", "buffer": b"x" * 26_000_000})
+    big = tmp_path / "big.md"
+    big.touch()
+    os.truncate(big, 26_000_000)
+    page.locator("#files").set_input_files(big)
     expect(page.locator("#progress")).to_contain_text("larger than 25 MB")
     page.get_by_label("Address of an article").fill("http://127.0.0.1:9/x.html")
     page.get_by_role("button", name="Add", exact=True).click()
@@ -466,5 +471,7 @@ def test_another_site_cannot_act_on_the_library(address):
 def test_the_heavy_parts_load_after_the_page():
     code = "import sys; from pathlib import Path; from ui.service import Service; from ui.web import build;"
     code += "build(Service(Path('nowhere'))); print([m for m in ('torch', 'llama_cpp', 'faiss') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.strip() == "[]"

@@ -1,7 +1,8 @@
 /* The page's behaviour. Text of people and articles is put in as text, or comes from the server escaped. */
 "use strict";
 window.faqtual = (() => {
-  const STORE = "faqtual";
+  const user = window.gradio_config?.username;  // who signed in, where people do: each has their own store
+  const STORE = user ? `faqtual/${user}` : "faqtual";
   const MOST_KEPT = 50;
   let root, kept, asking = null, editing = false, cites = [], cite = -1, opener = null, toastTimer = 0, drags = 0, wanted = 0;
 
@@ -173,7 +174,10 @@ window.faqtual = (() => {
     menu();
     const html = event.html ?? (await call("conversation", [event.exchange])).html;
     const pending = turn(mine.id);
-    if (html && pending) { pending.insertAdjacentHTML("afterend", html); pending.remove(); }
+    if (!pending) return;
+    if (!html) return pending.querySelector(".status").replaceWith(make("p", "stopped", "No answer: the server does not reply."));
+    pending.insertAdjacentHTML("afterend", html);
+    pending.remove();
   }
   function stop() {
     const mine = asking;
@@ -382,12 +386,16 @@ window.faqtual = (() => {
   function drawer(name) {
     if (!root.classList.contains(`show-${name}`)) opener = document.activeElement;
     root.classList.remove("show-shelf", "show-reader");
-    if (name) root.classList.add(`show-${name}`);
+    root.classList.add(`show-${name}`);
+    $("talk").inert = getComputedStyle($("veil")).display !== "none";
+    if (name === "shelf") $("filter").focus();
   }
   function close() {
-    if (!root.classList.contains("show-shelf") && !root.classList.contains("show-reader")) return;
+    const open = root.classList.contains("show-shelf") || root.classList.contains("show-reader");
     root.classList.remove("show-shelf", "show-reader");
-    opener?.focus?.();
+    $("talk").inert = false;
+    const back = $("reader").contains(document.activeElement) && cites[cite]?.isConnected ? cites[cite] : open && opener;
+    back?.focus?.({ preventScroll: true });
   }
 
   /* small things */
@@ -401,8 +409,8 @@ window.faqtual = (() => {
     const at = target.getBoundingClientRect(), width = Math.min(380, innerWidth - 24);
     box.style.width = `${width}px`;
     box.style.left = `${Math.max(12, Math.min(at.left - 24, innerWidth - width - 12))}px`;
-    const above = at.top > box.offsetHeight + 70;
-    box.style.top = above ? `${at.top - box.offsetHeight - 6}px` : `${at.bottom + 6}px`;
+    const below = at.bottom + box.offsetHeight + 12 < innerHeight;  // so that the sentence stays in sight
+    box.style.top = below ? `${at.bottom + 6}px` : `${Math.max(6, at.top - box.offsetHeight - 6)}px`;
   }
   function toast(text, undo) {
     clearTimeout(toastTimer);

@@ -35,7 +35,7 @@ def article_html(article: Article, spans: Sequence[Span] = ()) -> str:
     )
     return (
         f'<header><h2 id="reading-title" tabindex="-1">{text(article.title)}</h2><p class="about">{about}</p></header>'
-        f'<div class="prose">{blocks}</div>'
+        f'<div class="whole">{blocks}</div>'
     )
 
 

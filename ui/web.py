@@ -12,6 +12,7 @@ from typing import Any
 from corpus.article import Article
 from corpus.errors import RagError
 from corpus.readers import SUFFIXES, bundled_articles
+from index.database import explained
 from rag.assistant import MOST_QUESTION_CHARACTERS
 from rag.turns import Turns
 from ui.adding import adding
@@ -101,7 +102,10 @@ class Endpoints:
 
     def add(self, uploads: list[Any], address: str) -> Iterator[Values]:
         """Add uploaded files or what is at an address; yield how far it is, last what came of it."""
-        places, failures = self._places(uploads), []
+        try:
+            places, failures = self._places(uploads), []
+        except RagError as error:
+            places, failures = [], [str(error)]
         if address := text_of(address, 2000).strip():
             if address.lower().startswith(("http://", "https://")):
                 places.append(address)
@@ -123,10 +127,11 @@ class Endpoints:
             path = Path(text_of(named))
             if str(path) not in self._uploads or path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
-            kept.mkdir(exist_ok=True)
-            place = kept / path.name
-            place.write_bytes(path.read_bytes())
-            path.unlink()
+            with explained(self._service.folder):
+                kept.mkdir(parents=True, exist_ok=True)
+                place = kept / path.name
+                place.write_bytes(path.read_bytes())
+                path.unlink()
             self._uploads.discard(str(path))
             places.append(str(place))
         return places
@@ -206,7 +211,6 @@ def build(service: Service) -> Any:
     with gradio.Blocks(
         title="Faqtual", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)
     ) as app:
-        app.upload_file_set = set()
         endpoints = Endpoints(service, app.upload_file_set)
         with gradio.Tabs(elem_id="tabs"), gradio.Tab("Chat", elem_id="chat-tab"):
             gradio.HTML(
@@ -221,6 +225,12 @@ def build(service: Service) -> Any:
     return app
 
 
+def _head() -> str:
+    """Return style and behaviour as they go into the page; Gradio would rewrite what it is given as ``css``."""
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return f"<style>{style}</style><script>{script}</script>"
+
+
 def serve(service: Service, port: int | None) -> None:
     """Show the page on 127.0.0.1 until interrupted; never through a public tunnel."""
     import gradio
@@ -232,8 +242,7 @@ def serve(service: Service, port: int | None) -> None:
         server_name="127.0.0.1",
         server_port=port,
         share=False,
-        css=(_HERE / "page.css").read_text(encoding="utf-8"),
-        head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        head=_head(),
         theme=theme,
         quiet=True,
         prevent_thread_lock=True,
