@@ -1,8 +1,7 @@
 """What the page is made of, without a browser: values, HTML, text, the queue, the library behind it."""
 
-import os
+import json
 import threading
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -87,11 +86,15 @@ def test_each_sentence_finds_the_quote_that_backs_it():
     assert quote_behind(answer([Sentence("x", (9,), "quoted", 1.0)], [passage(1, "x")]), 0) is None
 
 
+def through_json(value):
+    return json.loads(json.dumps(value))
+
+
 def test_an_exchange_survives_the_browser():
-    kept = as_value(Exchange("k-1", "What?", TWO))
+    kept = through_json(as_value(Exchange("k-1", "What?", TWO)))
     assert exchange_html(exchange_of(kept)) == exchange_html(Exchange("k-1", "What?", TWO))
     stopped = Exchange("k", "What?", said=("It cost",))
-    assert exchange_of(as_value(stopped)) == stopped
+    assert exchange_of(through_json(as_value(stopped))) == stopped
 
 
 @pytest.mark.parametrize(
@@ -109,8 +112,8 @@ def test_an_exchange_survives_the_browser():
 )
 def test_what_the_page_did_not_write_is_refused(change):
     with pytest.raises(Refused):
-        exchange_of({**as_value(Exchange("k", "What?", TWO)), **change})
-    assert exchanges_of([{**as_value(Exchange("k", "What?", TWO)), **change}, 3]) == []
+        exchange_of({**through_json(as_value(Exchange("k", "What?", TWO))), **change})
+    assert exchanges_of([{**through_json(as_value(Exchange("k", "What?", TWO))), **change}, 3]) == []
     assert exchanges_of("no list") == []
 
 
@@ -125,11 +128,8 @@ def test_what_the_page_did_not_write_is_refused(change):
 )
 @pytest.mark.parametrize("bad", [True, -1, 2**40, float("nan"), "1", None, {}])
 def test_numbers_from_the_browser_are_checked(path, bad):
-    value = as_value(Exchange("k", "What?", TWO))
-    inner = value["answer"] = __import__("copy").deepcopy(value["answer"])
-    inner["passages"], inner["sentences"] = list(inner["passages"]), list(inner["sentences"])
-    for passage_ in inner["passages"]:
-        passage_["quotes"] = list(passage_["quotes"])
+    value = through_json(as_value(Exchange("k", "What?", TWO)))
+    inner = value["answer"]
     *way, last = path
     for step in way:
         inner = inner[step]
@@ -284,12 +284,8 @@ def test_leaving_articles_out(service, library):
     assert chosen_ids(service, ids[1:]) == (ids[0],)
     with pytest.raises(UsageError, match="tick at least one"):
         chosen_ids(service, ids)
-    (last,) = (
-        Desk(service).ask("k", "quick", [], ids)[-1:]
-        if False
-        else list(Desk(service).ask("k", "quick", [], ids))
-    )
-    assert "Tick" in last["html"] or "tick" in last["html"]
+    (last,) = Desk(service).ask("k", "quick", [], ids)
+    assert "tick at least one" in last["html"]
 
 
 def test_uploads_are_only_what_was_uploaded(folder, tmp_path):
@@ -328,7 +324,7 @@ def test_removing_and_undoing_keeps_the_article_as_it_was(tmp_path):
     assert endpoints.undo("note") == {} and "error" in endpoints.undo("note")
     with Library(service.folder) as library:
         assert library.article("note") == before
-    assert not os.listdir(service.folder / "uploads")
+    assert not list((service.folder / "uploads").iterdir())
     assert "no longer" in endpoints.reading("other", [])["error"]
 
 
@@ -354,7 +350,7 @@ def test_turns_that_are_left_do_not_hold_up_the_next():
     with turns.take() as first:
         list(first.places())
         with turns.take() as waiting:
-            thread = threading.Thread(target=lambda: (time.sleep(0), waiting.leave()))
+            thread = threading.Thread(target=waiting.leave)
             thread.start()
             with pytest.raises(Stopped):
                 served.extend(waiting.places())
