@@ -15,12 +15,12 @@ from rag.prompt import REFUSAL
 from ui.adding import adding
 from ui.asking import Desk, chosen_ids
 from ui.conversation import confidence_words, exchange_html, welcome_html
+from ui.endpoints import Endpoints
 from ui.exchange import Exchange, Refused, as_value, exchange_of, exchanges_of
 from ui.export import answer_text, conversation_markdown, quote_behind
 from ui.reading import article_html
 from ui.service import Service
 from ui.shelf import MOST_ROWS, shelf_html, suggestions
-from ui.web import Endpoints
 
 EVIL = "<script>alert(1)</script>\"' onerror=x [a](javascript:b) ![c](http://d) \u202e"
 
