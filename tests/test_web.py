@@ -412,8 +412,8 @@ def test_everything_by_keyboard(page):
     expect(page.locator("#leaf")).to_be_focused()
 
 
-def ask_server(address, key, question, told=None):
-    """Ask as the page does, without a page; return the answer's text."""
+def ask_server(address, key, question, placed=None):
+    """Ask as the page does, without a page; return the answer's text. ``placed`` is set once it has its turn."""
     join = urllib.request.Request(
         f"{address}/gradio_api/call/ask",
         json.dumps({"data": [key, question, [], []]}).encode(),
@@ -426,8 +426,8 @@ def ask_server(address, key, question, told=None):
         for line in stream:
             if line.startswith(b"data: [{"):
                 last = json.loads(line[6:])[0]
-    if told is not None:
-        told.append(key)
+                if placed is not None:
+                    placed.set()
     return last["exchange"]["answer"]["answer"]
 
 
@@ -443,18 +443,20 @@ def test_twenty_askers_get_their_own_answers_in_turn(server, page):
     before = resident(pid)
     answers, done = {}, []
 
-    def one(n):
-        answers[n] = ask_server(address, f"n-{n}", asked[n][0], done)
+    def one(n, placed):
+        answers[n] = ask_server(address, f"n-{n}", asked[n][0], placed)
+        done.append(n)
 
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(20)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)  # so that it is known who came first
+    threads = []
+    for n in range(20):
+        placed = threading.Event()
+        threads.append(threading.Thread(target=one, args=(n, placed)))
+        threads[-1].start()
+        assert placed.wait(SLOW / 1000)  # so that it is known who came first
     for thread in threads:
         thread.join()
     assert all(asked[n][1] in answers[n] for n in range(20))
-    places = [int(key.removeprefix("n-")) for key in done]
-    assert places == sorted(places)
+    assert done == sorted(done)
     assert resident(pid) < before + 60
 
 
