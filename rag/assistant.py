@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from corpus.errors import Stopped, UsageError
 from corpus.readers import bundled_articles, read_articles
@@ -27,6 +29,9 @@ from rag.retrieve import TOP_K, retrieve
 from rag.selection import best_evidence, opposes
 
 MOST_QUESTION_CHARACTERS = 2000
+Stage = Literal["searching", "reading", "writing"]
+Tell = Callable[[Stage], None]
+"""Told what the assistant does now; may be told the same again."""
 
 
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
@@ -59,8 +64,9 @@ class Assistant:
         if self._generator is not None:
             self._generator.stop()
 
-    def _read(self, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
+    def _read(self, tell: Tell, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
         self._go_on()
+        tell("reading")
         return self._reader.read(question, chunk)
 
     def _go_on(self) -> None:
@@ -94,19 +100,22 @@ class Assistant:
         article_ids: tuple[str, ...] = (),
         top_k: int = TOP_K,
         quotes_only: bool = False,
+        tell: Tell = lambda stage: None,
     ) -> Iterator[Sentence | Answer]:
         """Yield each sentence once it has passed the check, and last the whole Answer.
 
-        ``previous`` are the stand-alone forms of the conversation's questions so far. Raises UsageError for an
-        empty or over-long question or an unknown article, Stopped after ``stop``.
+        ``previous`` are the stand-alone forms of the conversation's questions so far; ``tell`` hears each stage
+        as it begins. Raises UsageError for an empty or over-long question or an unknown article, Stopped after
+        ``stop``.
         """
         began = time.perf_counter()
         self._stopping.clear()
+        tell("searching")
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
         vector = self._encoder.encode([alone])[0]
-        found = retrieve(self.library, alone, vector, top_k, article_ids, self._read)
+        found = retrieve(self.library, alone, vector, top_k, article_ids, functools.partial(self._read, tell))
         passages = [retrieved.passage for retrieved in found]
         evidence = rank_evidence(alone, found)
         self._go_on()
@@ -114,6 +123,7 @@ class Assistant:
         sentences: list[tuple[Sentence, Evidence]] = []
         best = best_evidence(alone, evidence, passages)
         if best:
+            tell("writing")
             for sentence, backing in self._sentences(alone, passages, best, quotes_only):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))

@@ -30,9 +30,10 @@ from ui.examination_tab import (
     figures_html,
     progress_html,
 )
+from ui.service import Service
 from ui.serving import Serving, launch_options
 from ui.sheet import CSS
-from ui.web import build
+from ui.web import build, head
 
 HOSTILE = (
     "</p><img src=x onerror=alert(1)><script>alert(2)</script> ${alert(3)} {{alert 4}} \u202e" + "w" * 300
@@ -280,20 +281,20 @@ def test_findings_are_a_table_in_which_all_is_escaped():
 def address(assistant, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAG_CACHE", "")  # the models are prepared there already
-        app = build(assistant)
+        app = build(Service(assistant.library.folder))
         app.queue(default_concurrency_limit=40)
         options = launch_options(Serving(), [assistant.library.folder])
-        app.launch(**options, css=CSS, prevent_thread_lock=True, quiet=True)
+        app.launch(**options, css=CSS, head=head(), prevent_thread_lock=True, quiet=True)
         yield app.local_url.rstrip("/")
         app.close(verbose=False)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode):
-    page, outside, faults = browser.new_page(), [], []
+    page, outside, faults = browser.new_page(color_scheme=mode), [], []
     page.on("request", lambda r: None if re.match(f"{address}|data:|blob:", r.url) else outside.append(r.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.goto(f"{address}/?__theme={mode}")
+    page.goto(address)
     page.get_by_role("tab", name="Examination").press("Enter")
     if mode == "light":
         page.get_by_label("Questions of each kind").click()

@@ -1,21 +1,11 @@
-import html
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from corpus.article import Article, Section
-from rag.answer import Answer, ModelIdentity, Passage, Quote, Sentence, Timings
-from rag.turns import Turns
-from ui.answer_log import AnswerLog
-from ui.markup import Exchange, articles_html, conversation_html
-from ui.web import Chat, build
 
 
 def one_line(process):
@@ -137,47 +127,3 @@ def test_removing_what_is_not_there(rag, folder):
 def test_doctor_finds_nothing_wrong(rag, folder):
     done = rag("doctor", library=folder)
     assert done.returncode == 0 and "FAIL" not in done.stdout
-
-
-def test_the_page_marks_the_exact_quotes(assistant):
-    answer = assistant.ask("How much did Meta pay for its stake in Scale AI?")
-    cited = next(passage for passage in answer.passages if passage.cited)
-    article = assistant.library.article(cited.article_id)
-    read = articles_html([Exchange(answer.question, answer=answer)], {article.id: article})
-    marked = html.unescape("".join(re.findall("<mark>(.*?)</mark>", read)))
-    assert marked == "".join(quote.text for quote in cited.quotes)
-    assert f'href="#cited-1-{cited.number}"' in conversation_html([Exchange(answer.question, answer=answer)])
-    assert f'id="cited-1-{cited.number}"' in read
-    assert build(assistant).config["title"] == "Faqtual"
-
-
-def test_the_page_escapes_all_that_comes_from_outside():
-    bad = "</p><script>alert(1)</script>\u202e\"'"
-    quote = Quote(0, len(bad), bad)
-    passage = Passage(1, "a", bad, bad, bad, bad, 0, len(bad), 1.0, True, (quote,))
-    answer = Answer(
-        bad, f"{bad}?", "answered", bad, (Sentence(bad, (1,), "quoted", 0.9),), (passage,), 0.9,
-        ModelIdentity("m", ""), 1, Timings(),
-    )  # fmt: skip
-    article = Article("a", bad, bad, bad, (Section(bad, 0, len(bad)),))
-    for given in (answer, replace(answer, status="abstained", sentences=())):
-        exchange = Exchange(bad, answer=given)
-        page = conversation_html([exchange, Exchange(bad, notice=bad)]) + articles_html(
-            [exchange], {"a": article}
-        )
-        assert "<script" not in page and page.count("<bdi>") == page.count("</bdi>")
-        assert not re.findall(r'="[^"]*<', page)
-
-
-def test_stop_ends_the_answer_that_is_waited_for(assistant):
-    chat = Chat(assistant, Turns(), AnswerLog())
-    given = chat.ask("What did Zuckerberg argue in his July 2024 manifesto?", [], [])
-    *_, kept = next(given)
-    assert kept[-1].notice.startswith("Searching")
-    *_, kept = next(given)
-    _, talk, _, stopped = chat.stop(kept)
-    assert stopped[-1].notice == "Stopped." and "Stopped." in talk
-    assert next(given)[-1][-1].notice == "Stopped."
-    again = list(chat.ask("When was Muse Spark released?", [], stopped))
-    assert "April 8, 2026" in again[-1][-1][-1].answer.answer
-    assert chat.stop(again[-1][-1])[-1][-1].notice == ""

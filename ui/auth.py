@@ -195,10 +195,3 @@ class Door:
         """Count a try before its outcome is known, so that tries at the same time wait for each other."""
         tries = self._tries[slot] = min(self._tries.get(slot, 0) + 1, 16)
         self._next[slot] = begins + min(self.LONGEST_DELAY, self._first_delay * 2 ** (tries - 1))
-
-
-def conversations_key(user: str | None) -> str:
-    """Return the key that a browser keeps a user's conversations under; None is the page without log-in."""
-    if user is None:
-        return "faqtual-conversations"
-    return f"faqtual-conversations-{hashlib.sha256(user.encode()).hexdigest()[:16]}"

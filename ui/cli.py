@@ -270,14 +270,16 @@ def _ui(options: argparse.Namespace) -> int:
     if options.add_user is not None:
         return serving.keep_user(options)
     where = serving.serving(options)
-    with _open(options) as library:
-        assistant = _assistant(library, options)
-        from ui.web import serve
+    from ui.service import Service
+    from ui.web import serve
 
-        try:
-            serve(assistant, where, (options.auth,) if options.auth else ())
-        except OSError as error:
-            raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
+    folder = options.library or default_folder()
+    with Library(folder):  # what is wrong with it is said at once
+        pass
+    try:
+        serve(Service(folder, options.model), where, (options.auth,) if options.auth else ())
+    except OSError as error:
+        raise RagError(f"the page cannot be served ({error}); name a free port with --port N") from error
     return 0
 
 
