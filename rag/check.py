@@ -168,7 +168,7 @@ def _tokens(text: str) -> list[str]:
 
 def _numbers(tokens: list[str]) -> set[tuple[str, str]]:
     """Every number with the scale or sign behind it, so that 14.3 million is not 14.3 billion."""
-    pairs = zip(tokens, [*tokens[1:], ""], strict=False)  # a quote may have no words at all
+    pairs = itertools.pairwise([*tokens, ""])
     scales = {"billion", "million", "thousand", "trillion", "%"}
     return {(t.replace(",", ""), after if after in scales else "") for t, after in pairs if t[0].isdigit()}
 

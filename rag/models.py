@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def find_model(name: str | None = None) -> Model:
     name = name or default_model()
     if name in ("bundled", BUNDLED):
         path, sha256 = prepared(
-            "smollm2-135m-instruct-q8", f"{BUNDLED} {BUNDLED_SHA256} q8_0 v1", _requantize
+            "smollm2-135m-instruct-q8",
+            f"{BUNDLED} {BUNDLED_SHA256} q8_0 v1",
+            functools.partial(requantize, kind="Q8_0"),
         )
         return ModelFile(BUNDLED, path, sha256)
     if is_url(name):
@@ -99,13 +102,16 @@ def verify_bundled() -> None:
         raise ModelError(f"{model.path} is damaged; delete it, the next command prepares it again")
 
 
-def _requantize(path: Path) -> None:
-    """Turn the bundled Q4_1 file into Q8_0, which processors read more than twice as fast."""
+def requantize(path: Path, kind: str) -> None:
+    """Write the bundled Q4_1 file to ``path`` as another kind: Q8_0 is what processors read more than twice as fast.
+
+    Raises ModelError if llama.cpp cannot.
+    """
     import llama_cpp
 
     quiet()
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
     params.allow_requantize = True
     if llama_cpp.llama_model_quantize(str(bundled_source()).encode(), str(path).encode(), params) != 0:
         raise ModelError(

@@ -1,5 +1,6 @@
 """The real parts, made once: a library of the bundled articles, and the assistant over it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -61,15 +62,29 @@ def rag():
     return run
 
 
-@pytest.fixture
-def browser():
+def one_line(process):
+    """Return the one line of an error that a command ended with."""
+    assert "Traceback" not in process.stderr
+    lines = [line for line in process.stderr.splitlines() if line.startswith("rag: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@contextlib.contextmanager
+def chromium():
     """Debian's Chromium; what needs it is skipped where there is none."""
     from playwright.sync_api import sync_playwright
 
-    if (chromium := shutil.which("chromium")) is None:
+    if (program := shutil.which("chromium")) is None:
         pytest.skip("NO BROWSER: install chromium to test the page")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        browser = playwright.chromium.launch(executable_path=program, args=flags)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser():
+    with chromium() as browser:
+        yield browser

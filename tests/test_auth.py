@@ -10,6 +10,7 @@ import urllib.parse
 
 import gradio
 import pytest
+from conftest import one_line
 from test_guard import hostile_paths
 
 from corpus.errors import RagError, UsageError
@@ -254,13 +255,6 @@ def test_the_login_page_in_a_browser(port, browser):
 
 
 # the command
-
-
-def one_line(done):
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("rag: ")]
-    assert len(lines) == 1
-    return lines[0]
 
 
 def test_the_command_adds_a_user_from_standard_input(rag, tmp_path):

@@ -30,12 +30,4 @@ def test_only_the_model_adapters_touch_llama_cpp():
     users = {
         p.name for layer in LAYERS for p in (ROOT / layer).rglob("*.py") if "llama_cpp" in set(imported(p))
     }
-    assert users <= {
-        "llama.py",
-        "embed.py",
-        "reader.py",
-        "models.py",
-        "generate.py",
-        "answers.py",
-        "quantization.py",
-    }
+    assert users <= {"llama.py", "embed.py", "reader.py", "models.py", "generate.py", "answers.py"}

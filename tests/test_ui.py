@@ -6,13 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-
-def one_line(process):
-    assert "Traceback" not in process.stderr
-    lines = [line for line in process.stderr.splitlines() if line.startswith("rag: ")]
-    assert len(lines) == 1
-    return lines[0]
+from conftest import one_line
 
 
 def test_ask_json_and_exit_status(rag, folder):

@@ -14,14 +14,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from conftest import chromium
+from playwright.sync_api import expect
 
 from index.intake import add_places
 from index.library import Library
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install chromium to test the page")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+pytestmark = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="NO BROWSER: install chromium to test the page"
+)
 SLOW = 90_000
 STAKE = "How much did Meta pay for its stake in Scale AI?"
 EVIL = "<img src=x onerror=pwned=1><script>pwned=1</script>"
@@ -77,10 +78,8 @@ def address(server):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,13 +15,13 @@ from corpus.errors import RagError
 from index.library import Library
 from rag.models import ModelFile
 from rag.turns import Turns
-from ui.answer_log import AnswerLog, Entry
+from ui.answer_log import Entry
 from ui.doctor import Finding, examine
-from ui.sheet import filled, sheet
+from ui.sheet import QUIETLY, filled, sheet
 
 if TYPE_CHECKING:
-    from rag.assistant import Assistant
     from rag.models import Model
+    from ui.service import Service
 
 _PACKAGES = (
     "faqtual",
@@ -32,17 +32,10 @@ _PACKAGES = (
     "sentence-transformers",
     "torch",
 )
-_PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def add_about_tab(
-    assistant_of: Callable[[], Assistant], turns: Turns, folder: Path, answers: AnswerLog
-) -> None:
-    """Add the tab to the ``gradio.Tabs`` that is being built.
-
-    ``assistant_of`` returns the assistant that the chat asks, ``turns`` is its queue, ``folder`` its library;
-    ``answers`` is what the chat notes its answers in.
-    """
+def add_about_tab(service: Service) -> None:
+    """Add the tab to the ``gradio.Tabs`` that is being built."""
     import gradio
 
     with gradio.Tab("About", id="about") as tab:
@@ -53,17 +46,17 @@ def add_about_tab(
         findings = sheet()
 
     def look() -> Any:
-        return filled(about_html(assistant_of().model, folder, answers.entries()))
+        return filled(about_html(service.assistant().model, service.folder, service.answers.entries()))
 
     def checked() -> Iterator[Any]:
         found: list[Finding] = []
         yield filled("<p role=status>Checking...</p>")
-        for finding in _in_turns(examine(folder), turns):
+        for finding in _in_turns(examine(service.folder), service.turns):
             found.append(finding)
             yield filled(findings_html(found))
 
-    tab.select(look, None, parts, **_PRIVATE)
-    check.click(checked, None, findings, concurrency_limit=1, **_PRIVATE)
+    tab.select(look, None, parts, **QUIETLY)
+    check.click(checked, None, findings, concurrency_limit=1, **QUIETLY)
 
 
 def _in_turns(findings: Iterator[Finding], turns: Turns) -> Iterator[Finding]:

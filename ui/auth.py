@@ -170,9 +170,8 @@ class Door:
         self._first_delay = first_delay
         self._tries: dict[int, int] = {}
         self._next: dict[int, float] = {}
-        self._hashing = asyncio.Semaphore(
-            1
-        )  # a hash takes 32 MiB; a crowd at the door must not take gigabytes
+        # A hash takes 32 MiB; a crowd at the door must not take gigabytes.
+        self._hashing = asyncio.Semaphore(1)
         self._nobody = Hashed.of(secrets.token_hex())
 
     async def check(self, name: str, password: str) -> bool:

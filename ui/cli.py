@@ -273,9 +273,8 @@ def _ui(options: argparse.Namespace) -> int:
     from ui.service import Service
     from ui.web import serve
 
-    folder = options.library or default_folder()
-    with Library(folder):  # what is wrong with it is said at once
-        pass
+    with _open(options) as library:  # what is wrong with it is said at once
+        folder = library.folder
     try:
         serve(Service(folder, options.model), where, (options.auth,) if options.auth else ())
     except OSError as error:

@@ -65,9 +65,14 @@ def _abstention(answer: Answer) -> str:
 
 def _nearest(passage: Passage) -> str:
     cut = passage.text[:_SNIPPET].rstrip() + ("…" if len(passage.text) > _SNIPPET else "")
+    return _source(passage, Quote(passage.start, passage.end, cut))
+
+
+def _source(passage: Passage, quote: Quote, number: str = "") -> str:
+    """A line of a list that opens the article at a quote."""
     return (
-        f'<li><button type="button" class="source" data-do="read"{_place(passage, passage.start, passage.end)}>'
-        f'<span class="title">{text(passage.place)}</span><span class="quote" dir="auto">{text(cut)}</span></button></li>'
+        f'<li><button type="button" class="source" data-do="read"{_place(passage, quote.start, quote.end)}>{number}'
+        f'<span class="title">{text(passage.place)}</span><span class="quote" dir="auto">{text(quote.text)}</span></button></li>'
     )
 
 
@@ -80,15 +85,14 @@ def _answered(key: str, answer: Answer) -> str:
         sentence_html(sentence, _chip(f"{key}-{place}", quote_behind(answer, place)))
         for place, sentence in enumerate(answer.sentences)
     ]
-    said = " ".join(cited)
+    said = f'<p class="said" dir="auto">{" ".join(cited)}</p>'
     if answer.conflict:
         sides = "".join(f"<li>{side}</li>" for side in cited)
         said = (
             '<div class="conflict"><p class="note">The articles do not agree. Each side, with its source:</p>'
             f"<ul>{sides}</ul></div>"
         )
-        return f"{said}{_confidence(key, answer)}{_sources(answer)}"
-    return f'<p class="said" dir="auto">{said}</p>{_confidence(key, answer)}{_sources(answer)}'
+    return f"{said}{_confidence(key, answer)}{_sources(answer)}"
 
 
 def sentence_html(sentence: Sentence, chip: str = "") -> str:
@@ -128,20 +132,15 @@ def _confidence(key: str, answer: Answer) -> str:
 
 
 def _sources(answer: Answer) -> str:
-    listed = "".join(_source(passage) for passage in answer.passages if passage.quotes)
+    listed = "".join(
+        _source(passage, quote, f'<span class="number" aria-hidden="true">{passage.number}</span>')
+        for passage in answer.passages
+        for quote in passage.quotes
+    )
     return (
         f'<section class="sources" aria-label="Sources"><h4>Sources</h4><ol>{listed}</ol></section>'
         if listed
         else ""
-    )
-
-
-def _source(passage: Passage) -> str:
-    return "".join(
-        f'<li><button type="button" class="source" data-do="read"{_place(passage, quote.start, quote.end)}>'
-        f'<span class="number" aria-hidden="true">{passage.number}</span><span class="title">{text(passage.place)}</span>'
-        f'<span class="quote" dir="auto">{text(quote.text)}</span></button></li>'
-        for quote in passage.quotes
     )
 
 

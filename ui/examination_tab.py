@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpus.errors import RagError, UsageError
 from index.weights import cache_folder
-from rag.turns import Turns
 from ui.examination import UNDER_WAY, Examination, State
-from ui.sheet import filled, sheet
+from ui.sheet import QUIETLY, filled, sheet
 
 if TYPE_CHECKING:
     from evals.trial import Trial
-    from rag.assistant import Assistant
+    from ui.service import Service
 
 NOTHING, SHIPPED, UPLOADED = "nothing", "the shipped figures", "a report of mine"
 ALL, WRONG, RIGHT = "all", "wrong", "right"
@@ -34,17 +33,13 @@ _INTRODUCTION = (
     "<p>Each article's own FAQ is kept out of the index and put to the assistant here, with questions that the "
     "articles do not answer. People who ask meanwhile are answered in between. What is stopped goes on where it was.</p>"
 )
-_PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, folder: Path) -> Examination:
-    """Add the tab to the ``gradio.Tabs`` that is being built; returns what runs the examinations.
-
-    ``assistant_of`` returns the assistant that the chat asks, ``turns`` is its queue, ``folder`` its library.
-    """
+def add_examination_tab(service: Service) -> None:
+    """Add the tab to the ``gradio.Tabs`` that is being built."""
     import gradio
 
-    examination = Examination(assistant_of, turns, cache_folder() / "examinations")
+    examination = Examination(service.assistant, service.turns, cache_folder() / "examinations")
     with gradio.Tab("Examination", id="examination") as tab:
         sheet(_INTRODUCTION)
         with gradio.Row(elem_classes="controls"):
@@ -55,7 +50,7 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
         progress = sheet(progress_html(State()))
         with gradio.Row(elem_classes="controls"):
             with gradio.Column(scale=0, min_width=500):
-                against = gradio.Radio([NOTHING, UPLOADED], value=NOTHING, label="Compare with")
+                compared = gradio.Radio([NOTHING, UPLOADED], value=NOTHING, label="Compare with")
             report = gradio.UploadButton(
                 "Choose a JSON report", file_types=[".json"], size="md", scale=0, min_width=230
             )
@@ -93,10 +88,10 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
 
         def look(again: bool, against: str, report: str | None, show: str) -> Iterator[dict[Any, Any]]:
             if not again:
-                bundled = _is_bundled(folder)
+                bundled = _is_bundled(service)
                 against = SHIPPED if bundled else NOTHING
                 names = [NOTHING, *([SHIPPED] if bundled else []), UPLOADED]
-                yield {against_box: gradio.update(choices=names, value=against), opened: True}
+                yield {compared: gradio.update(choices=names, value=against), opened: True}
             for state in examination.states():
                 yield view(state, against, report, show)
 
@@ -106,24 +101,21 @@ def add_examination_tab(assistant_of: Callable[[], Assistant], turns: Turns, fol
         def list_cases(show: str, kind: str) -> Any:
             return filled(cases_html(examination.state.trials, show, kind))
 
-        against_box = against
-        outputs = [progress, run, stop, comparison, figures, choice, kind, cases, against, opened]
-        run.click(begin, [limit, against, report, show], outputs, concurrency_limit=None, **_PRIVATE)
-        stop.click(examination.stop, queue=False, **_PRIVATE)
-        tab.select(look, [opened, against, report, show], outputs, concurrency_limit=None, **_PRIVATE)
-        against.input(compare, [against, report], comparison, **_PRIVATE)
-        report.upload(lambda: UPLOADED, None, against, **_PRIVATE).then(
-            compare, [against, report], comparison, **_PRIVATE
+        outputs = [progress, run, stop, comparison, figures, choice, kind, cases, compared, opened]
+        run.click(begin, [limit, compared, report, show], outputs, concurrency_limit=None, **QUIETLY)
+        stop.click(examination.stop, queue=False, **QUIETLY)
+        tab.select(look, [opened, compared, report, show], outputs, concurrency_limit=None, **QUIETLY)
+        compared.input(compare, [compared, report], comparison, **QUIETLY)
+        report.upload(lambda: UPLOADED, None, compared, **QUIETLY).then(
+            compare, [compared, report], comparison, **QUIETLY
         )
-        gradio.on([show.input, kind.input], list_cases, [show, kind], cases, **_PRIVATE)
-    return examination
+        gradio.on([show.input, kind.input], list_cases, [show, kind], cases, **QUIETLY)
 
 
-def _is_bundled(folder: Path) -> bool:
+def _is_bundled(service: Service) -> bool:
     from evals.examination import is_bundled
-    from index.library import Library
 
-    with Library(folder) as library:  # of its own: the assistant's serves one at a time
+    with service.library() as library:  # of its own: the assistant's serves one at a time
         return is_bundled(library)
 
 

@@ -320,14 +320,19 @@ window.faqtual = (() => {
         if (!reply.ok) throw new Error(reply.statusText);
         paths = await reply.json();
       }
-      await stream("add", [paths, address], (event) => { last = event; if (event.stage) progress(event.stage, event.done, event.total); });
+      last = await followed("add", [paths, address]);
     } catch { last = { failures: ["the server did not take it; try again, or use: rag add"] }; }
     told([...failures, ...(last.failures ?? [])], last);
+  }
+  async function followed(name, values) {
+    let last = {};
+    await stream(name, values, (event) => { last = event; if (event.stage) progress(event.stage, event.done, event.total); });
+    return last;
   }
   async function bundled() {
     let last = {};
     progress("Reading", 0, 0);
-    try { await stream("bundled", [], (event) => { last = event; if (event.stage) progress(event.stage, event.done, event.total); }); } catch { last = { failures: ["the server does not answer"] }; }
+    try { last = await followed("bundled", []); } catch { last = { failures: ["the server does not answer"] }; }
     told(last.failures ?? [], last);
   }
   function progress(stage, done, total) {

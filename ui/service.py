@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from corpus.errors import RagError
@@ -66,8 +64,6 @@ class Service:
 
         threading.Thread(target=load, name="warm-up", daemon=True).start()
 
-    @contextmanager
-    def library(self) -> Iterator[Library]:
-        """Open the library for the calling thread; an open one serves one thread alone."""
-        with Library(self.folder) as library:
-            yield library
+    def library(self) -> Library:
+        """Return the library opened for the calling thread, to be closed by it; an open one serves one thread alone."""
+        return Library(self.folder)

@@ -23,6 +23,8 @@ _TABLES = """
 .beside{display:flex;flex-wrap:wrap;gap:0 5rem}a{color:inherit;text-decoration:underline}
 .note{font-size:.85rem;color:var(--quiet)}
 """
+QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}
+"""For events: nobody calls them by name, and no spinner covers what they change."""
 CSS = f"{_SHEET}{STYLE}{_TABLES}}}"
 """What the page's ``css`` has to hold for sheets."""
 

@@ -41,14 +41,14 @@ def build(service: Service) -> Any:
                 gradio.HTML(
                     shell, elem_id="faqtual", js_on_load="faqtual.start(element)", apply_default_css=False
                 )
-            add_examination_tab(service.assistant, service.turns, service.folder)
-            add_about_tab(service.assistant, service.turns, service.folder, service.answers)
+            add_examination_tab(service)
+            add_about_tab(service)
         hidden: Any = {"api_visibility": "undocumented"}  # the log-in page would list them
         many: dict[str, Any] = {"concurrency_limit": MOST_ASKERS, **hidden}
         gradio.api(endpoints.ask, api_name="ask", **many)
         gradio.api(endpoints.add, api_name="add", **many)
         gradio.api(endpoints.bundled, api_name="bundled", **many)
-        for name in ("stop conversation welcome shelf reading remove undo feedback export").split():
+        for name in "stop conversation welcome shelf reading remove undo feedback export".split():
             gradio.api(explained_to_the_page(getattr(endpoints, name)), api_name=name, queue=False, **hidden)
     return app
 

@@ -73,16 +73,17 @@ def beside_bare(generator: Generator, prompts: Sequence[tuple[str, str]]) -> str
     ours, bare = [], []
     for system, user in prompts:
         for _ in range(_BARE_RUNS):
-            _forget(generator)
+            forget(generator)
             ours.append(_milliseconds(_write, generator, system, user))
             prompt, written = generator.prompt_of(system, user), generator.completion_tokens
-            _forget(generator)
+            forget(generator)
             bare.append(_milliseconds(_bare, generator, prompt, written))
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
     return f"model               {statistics.median(ours):6.0f} ms, {ratio:.2f} of bare llama.cpp's {statistics.median(bare):.0f} ms"
 
 
-def _forget(generator: Generator) -> None:
+def forget(generator: Generator) -> None:
+    """Empty the model's cache."""
     generator._llama.reset()
     generator._llama._ctx.kv_cache_clear()
 

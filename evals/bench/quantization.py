@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.readers import bundled_articles, read_articles
+from evals.bench.answers import forget
 from evals.cases import Case
 from evals.examination import faq_cases
 from evals.score import fact_recall
 from index.embed import set_offline
 from index.library import Library
-from index.llama import quiet
 from index.weights import sha256_of
 from rag.assistant import Assistant, fill_if_empty
 from rag.generate import Generator
-from rag.models import ModelFile, bundled_source
+from rag.models import ModelFile, requantize
 from rag.prompt import SYSTEM, user_message
 
 KINDS = ("Q4_0", "Q4_1", "Q5_0", "Q8_0", "F16")
@@ -42,23 +42,15 @@ class Speed(NamedTuple):
 
 def quantized(folder: Path, kind: str) -> ModelFile:
     """Return the bundled model in another quantization."""
-    import llama_cpp
-
-    quiet()
     path = folder / f"{kind}.gguf"
-    params = llama_cpp.llama_model_quantize_default_params()
-    name = f"LLAMA_FTYPE_MOSTLY_{kind}"
-    params.ftype, params.allow_requantize = getattr(llama_cpp, name), True
-    if llama_cpp.llama_model_quantize(str(bundled_source()).encode(), str(path).encode(), params):
-        raise RuntimeError(f"llama.cpp made no {kind}")
+    requantize(path, kind)
     return ModelFile(kind, path, sha256_of(path))
 
 
 def speed_of(generator: Generator, prompt: Sequence[int]) -> Speed:
     """Return the speed of reading a prompt from an empty cache, and of writing 32 tokens behind it."""
     llama = generator._llama
-    llama.reset()
-    llama._ctx.kv_cache_clear()
+    forget(generator)
     began = time.perf_counter()
     llama.eval(list(prompt))
     read = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The public sets, and the dossiers written for this project -> articles and questions whose answers have places; and which part of the work an article is for.
+"""The public sets and the written dossiers -> articles, questions whose answers have places, and what each is for.
 
 An article is for training, for tuning (weights of signals, thresholds) or for reporting, by its title alone: so
 that the same page met in two sets is on one side.
@@ -216,7 +216,7 @@ def written(folder: Path) -> Pool:
             dossier = json.loads(line)
             ids = [f"{_WRITTEN}/{path.stem}{number}/{n}" for n in range(len(dossier["articles"]))]
             for identity, one in zip(ids, dossier["articles"], strict=True):
-                articles[identity] = _article(identity, one["title"], one["text"].split("\n\n"))
+                articles[identity] = _article(identity, one["title"], [one["text"]])
             for record in dossier["questions"]:
                 questions += _written_questions(record, ids, articles)
     return Pool("Written", articles, questions)
@@ -278,10 +278,9 @@ def read_pools(data: Path, dossiers: Path = WRITTEN) -> list[Pool]:
     Raises UsageError if none is there.
     """
     pools = [read(data / path) for path, read in SETS.items() if (data / path).exists()]
-    if pools:
-        pools.append(written(dossiers))
-    else:
+    if not pools:
         raise UsageError(f"{data}: none of the public sets is there, such as {next(iter(SETS))}")
+    pools.append(written(dossiers))
     known: set[str] = set()
     distinct = []
     for pool in pools:
