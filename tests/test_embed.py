@@ -100,14 +100,20 @@ def test_either_precision_can_be_chosen(texts, expected, bfloat16, least):
     assert cosines(ChunkEmbedder(bfloat16).encode(texts), expected).min() > least
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "avx512_bf16"])
-def test_bfloat16_needs_amx(monkeypatch, name):
+@pytest.mark.parametrize(("seconds", "fast"), [(0.5, True), (0.9, False), (3.0, False)])
+def test_bfloat16_is_used_where_it_is_clearly_faster(monkeypatch, seconds, fast):
     import torch
 
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True}, raising=False)
-    assert not has_fast_bfloat16()
-    monkeypatch.delattr(torch.cpu, "get_capabilities")
-    assert not has_fast_bfloat16()
+    monkeypatch.setattr(embed, "_product_seconds", {torch.float32: 1.0, torch.bfloat16: seconds}.__getitem__)
+    has_fast_bfloat16.cache_clear()
+    assert has_fast_bfloat16() == fast
+    has_fast_bfloat16.cache_clear()
+
+
+def test_the_speed_of_products_is_measured():
+    import torch
+
+    assert 0 < embed._product_seconds(torch.float32) < 1
 
 
 def test_few_chunks_load_no_sentence_transformers(fresh, texts, expected):

@@ -12,9 +12,9 @@ from rag.check import stems_of
 from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS
 from rag.logistic import fitted, least_confidence
 from rag.retrieve import PASSAGE_SIGNALS
-from rag.training.groups import read_groups
+from rag.training.groups import Group, Shown, read_groups
 from rag.training.restyle import restyle
-from rag.training.sets import part_of, part_of_article, read_pools
+from rag.training.sets import WRITTEN, part_of, part_of_article, read_pools
 
 BIRDS = (
     "Tern Heron Plover Egret Curlew Gull Crane Stork Osprey Raven Finch Wren Swift Lark Robin Dove".split()
@@ -89,9 +89,12 @@ def training(*arguments):
 def test_the_recipe_runs_end_to_end(data, tmp_path):
     made = tmp_path / "made"
     written = ("--written", data / "written")
-    assert "51 questions" in training("prepare", data, made, *written).stdout
+    asked = [(pool, question) for pool in read_pools(data, written[1]) for question in pool.questions]
+    for_training = [question for pool, question in asked if pool.part_of(question) == "train"]
+    assert 20 < len(for_training) < len(asked) == 51
+    assert f"{len(for_training)} questions" in training("prepare", data, made, *written).stdout
     groups = list(read_groups(made))
-    assert {group.part for group in groups} == {"train", "tune", "report"}
+    assert {group.question for group in groups} == {question.text for question in for_training}
     assert all(any(chunk.gold for chunk in group.chunks) == group.answerable for group in groups)
     assert "step 2/2" in training("train", made, "--epochs", "0.6").stdout
     assert "step 4/4" in training("train", made, "--epochs", "1.1").stdout  # goes on from the checkpoint
@@ -128,6 +131,50 @@ def test_a_dossier_is_answered_by_each_of_its_articles(data):
         "45 million euros",
     ]
     assert len({part_of_article(article) for article in pool.articles.values()}) == 1
+
+
+def test_the_written_dossiers_say_what_they_claim():
+    lines = [line for path in WRITTEN.glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    assert len(lines) > 100
+    forms = []
+    for dossier in map(json.loads, lines):
+        texts = [article["text"] for article in dossier["articles"]]
+        for question in dossier["questions"]:
+            forms += question["asked"]
+            assert all(texts[n].count(evidence) == 1 for n, evidence in question["evidence"])
+            assert all(
+                any(m == n and answer in evidence for m, evidence in question["evidence"])
+                for n, answer in question["spans"]
+            )
+            assert bool(question["answer"]) == bool(question["evidence"]) == (question["kind"] != "near-miss")
+    assert len(set(forms)) > 0.99 * len(forms)
+
+
+def test_all_answers_of_a_dossier_are_trained_on():
+    from rag.training.reader import sample_of
+
+    dug, cost = "It was dug by hand.", "The paper says so."
+    chunks = [Shown("A canal", text, [[0, len(text)]], [[0, 5]], True, n) for n, text in enumerate((dug, cost))]
+    for pool, shown in (("Written", 2), ("NQ", 1)):
+        group = Group(pool, "What is said of the canal?", True, chunks)
+        samples = [sample_of(group, 5, random.Random(seed)) for seed in range(40)]
+        assert max(sum(sample.gold_chunks) for sample in samples) == shown
+        assert {sample.each_gold for sample in samples} == {pool == "Written"}
+
+
+def test_each_gold_place_counts():
+    import torch
+
+    from rag.training.reader import _each_nll, _nll
+
+    none = torch.zeros(1)
+    scores = [torch.tensor([2.0, -1.0]), torch.tensor([0.5])]
+    one, two, neither = [[True, False], [False]], [[True, False], [True]], [[False, False], [False]]
+    assert torch.isclose(_each_nll(scores, one, none), _nll(scores, one, none))
+    assert torch.isclose(_each_nll(scores, neither, none), _nll(scores, neither, none))
+    lower = [scores[0], torch.tensor([-5.0])]
+    assert _nll(lower, two, none) < 0.3 < 2 < _each_nll(lower, two, none)
+    assert _each_nll([], [], none) == 0
 
 
 STYLES = ["When was the Tern bridge opened by its mayor?", "What is the height of the old tower?"]

@@ -50,7 +50,7 @@ def _prepare(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from rag.training.reader import Recipe, train
 
-    groups = [group for group in read_groups(options.folder) if group.part == "train"]
+    groups = list(read_groups(options.folder))
     recipe = Recipe(epochs=options.epochs, learning_rate=options.learning_rate, seed=options.seed)
     train(groups, options.folder, recipe, options.start)
 

@@ -24,9 +24,9 @@ from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
 from rag.selection import best_evidence
-from rag.training.sets import Part, Pool, Question
+from rag.training.sets import WRITTEN_POOL, Part, Pool, Question
 
-FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", "Written")
+FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
 _NOISE = 0.02  # about the standard error of the sum that thresholds are compared by
@@ -44,6 +44,8 @@ class Asked:
     right: list[bool]
     passage_right: bool
     passages: list[Passage]
+    pieces: tuple[str, ...] = ()
+    """The texts of its answers, where it needs all of them."""
 
 
 class Memo:
@@ -76,11 +78,11 @@ def sample(pools: Sequence[Pool], part: Part, most: int, seed: int) -> list[tupl
 def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[str, ...]]]:
     """How a question is asked: the kind, and the articles to search."""
     if not question.answerable:
-        yield "near miss", ()
+        yield "near miss", question.among
         return
-    yield "asked", ()
-    answering = {question.article_id, *(identity for identity, _, _ in question.elsewhere)}
-    yield "left out", tuple(one.id for one in library.listings() if one.id not in answering)
+    yield "asked", question.among
+    if not question.among:  # a dossier's articles share facts, so that its others may answer too
+        yield "left out", tuple(one.id for one in library.listings() if one.id != question.article_id)
 
 
 def fit_passages(
@@ -91,7 +93,7 @@ def fit_passages(
     for number, (_, question) in enumerate(questions, start=1):
         if question.answerable:
             vector = memo.encode(question.text)
-            for found in rank_chunks(library, question.text, vector, READ):
+            for found in rank_chunks(library, question.text, vector, READ, question.among):
                 read = memo.read(question.text, found.chunk)
                 rows.append(passage_signals(replace(found, read=read)))
                 labels.append(_has_gold(question, found.chunk.article_id, found.chunk.start, found.chunk.end))
@@ -109,8 +111,9 @@ def ask_all(
     """Ask every question in each of its ways."""
     asked = []
     for number, (pool, question) in enumerate(questions, start=1):
-        text = pool.articles[question.article_id].text
-        answers = {text[start:end].lower() for start, end in question.spans if end - start <= _LONGEST_ANSWER}
+        places = [(question.article_id, *span) for span in question.spans] + [*question.elsewhere]
+        pieces = tuple(pool.articles[identity].text[start:end] for identity, start, end in places)
+        answers = {piece.lower() for piece in pieces if len(piece) <= _LONGEST_ANSWER}
         vector = memo.encode(question.text)
         for kind, among in _ways(library, question):
             found = retrieve(library, question.text, vector, TOP_K, among, memo.read)
@@ -132,6 +135,7 @@ def ask_all(
                         right,
                         kind == "asked" and gold_first,
                         list(passages.values()),
+                        pieces if pool.name == WRITTEN_POOL else (),
                     )
                 )
         progress("questions", number, len(questions))
@@ -226,25 +230,33 @@ def report(
     }
     if missed.any():
         figures["abstained, near misses"] = 1 - shown[missed].mean()
-    counts = [shown_right(a, rank, confidence) for a in asked if a.kind == "asked"]
-    figures["answer contains the answer"] = np.mean([right for _, right in counts])
-    figures["sentences shown"] = np.mean([count for count, _ in counts if count])
-    squad = np.array([a.pool == "SQuAD" for a in asked])
-    if (squad & missed).any() and (squad & answerable).any():
-        either = squad & (missed | answerable)
+    shows = [shown_share(a, rank, confidence) for a in asked if a.kind == "asked"]
+    figures["answer contains the answer"] = np.mean([share > 0 for _, share in shows])
+    figures["share of the answers shown"] = np.mean([share for _, share in shows])
+    figures["sentences shown"] = np.mean([count for count, _ in shows if count])
+    missing = {a.pool for a in asked if a.kind == "near miss"} & {a.pool for a in asked if a.kind == "asked"}
+    either = np.array([a.pool in missing for a in asked]) & (missed | answerable)
+    if either.any():
         figures["near misses AUC"] = roc_auc_score(answerable[either], chance[either])
     return {"questions": int(answerable.sum())} | {
         name: round(float(value), 4) for name, value in figures.items()
     }
 
 
-def shown_right(asked: Asked, rank: Logistic, confidence: Logistic) -> tuple[int, bool]:
-    """Return how many sentences an answer shows, and whether one of them is right."""
+def shown_share(asked: Asked, rank: Logistic, confidence: Logistic) -> tuple[int, float]:
+    """Return how many sentences an answer shows, and the share of the gold answers that stand in them.
+
+    Where the places of one answer are marked wherever it stands, as in all sets but the written ones, one is all.
+    """
     evidence = ranked(asked.candidates, rank, confidence)
     shown = best_evidence(asked.question.text, evidence, asked.passages)
     places = {(one.passage, one.quote) for one in shown}
     pairs = zip(asked.candidates, asked.right, strict=True)
-    return len(shown), any(right for c, right in pairs if (c.passage, c.quote) in places)
+    right = [c for c, right in pairs if right and (c.passage, c.quote) in places]
+    if not right or not asked.pieces:
+        return len(shown), float(bool(right))
+    stated = [any(piece in c.quote.text for c in right) for piece in asked.pieces]
+    return len(shown), sum(stated) / len(stated)
 
 
 def as_json(fit: Logistic, signals: Sequence[str]) -> dict[str, Any]:

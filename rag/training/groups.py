@@ -20,7 +20,7 @@ from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.reader import prefix_of
 from rag.retrieve import Found, rank_chunks
-from rag.training.sets import Part, Pool, Question, part_of_article, word_runs
+from rag.training.sets import WRITTEN_POOL, Pool, Question, part_of_article, word_runs
 
 FOUND = 10
 """Chunks that are kept of each question's ranking."""
@@ -50,7 +50,6 @@ class Group:
     """A question and the chunks shown with it; ``answerable`` by its own article."""
 
     pool: str
-    part: Part
     question: str
     answerable: bool
     chunks: list[Shown]
@@ -62,7 +61,7 @@ def library_of(folder: Path) -> Library:
 
 
 def prepare(pools: Sequence[Pool], folder: Path, seed: int, progress: Progress) -> int:
-    """Put the pools' articles into one library in ``folder`` and write their questions' groups beside it; return how many.
+    """Put the pools' articles into one library in ``folder`` and write the training questions' groups beside it; return how many.
 
     Questions for training are left out where a twentieth of the article's runs of eight words is in articles of the
     other parts or in bundled ones.
@@ -70,7 +69,8 @@ def prepare(pools: Sequence[Pool], folder: Path, seed: int, progress: Progress) 
     chance = random.Random(seed)
     asked = [(pool, question) for pool in pools for question in _chosen(pool, chance)]
     needed = {question.article_id for _, question in asked}
-    articles = {i: a for p in pools for i, a in p.articles.items() if i in needed or p.name == "Written"}
+    asked = [(pool, question) for pool, question in asked if pool.part_of(question) == "train"]
+    articles = {i: a for p in pools for i, a in p.articles.items() if i in needed or p.name == WRITTEN_POOL}
     kept_apart = _runs([a for a in articles.values() if part_of_article(a) != "train"])
     kept_apart |= _runs(read_articles(bundled_articles()))
     shared = {i for i, a in articles.items() if part_of_article(a) == "train" and _repeats(a, kept_apart)}
@@ -81,9 +81,8 @@ def prepare(pools: Sequence[Pool], folder: Path, seed: int, progress: Progress) 
         encoder = QuestionEncoder()
         with gzip.open(folder / _GROUPS, "wt", encoding="utf-8") as file:
             for number, (pool, question) in enumerate(asked, start=1):
-                part = pool.part_of(question)
-                if not (part == "train" and question.article_id in shared):
-                    group = _group(library, encoder, pool.name, part, question)
+                if question.article_id not in shared:
+                    group = _group(library, encoder, pool.name, question)
                     file.write(json.dumps(asdict(group), ensure_ascii=False) + "\n")
                     written += 1
                 if number % 100 == 0 or number == len(asked):
@@ -113,10 +112,9 @@ def _repeats(article: Article, kept_apart: set[int]) -> bool:
     return len(runs & kept_apart) > _MOST_SHARED * len(runs)
 
 
-def _group(library: Library, encoder: QuestionEncoder, pool: str, part: Part, question: Question) -> Group:
+def _group(library: Library, encoder: QuestionEncoder, pool: str, question: Question) -> Group:
     vector = encoder.encode([question.text])[0]
-    among = (question.article_id,) if question.among_own else ()
-    found: list[Found] = rank_chunks(library, question.text, vector, FOUND, among)
+    found: list[Found] = rank_chunks(library, question.text, vector, FOUND, question.among)
     chunks = [(hit.chunk, place) for place, hit in enumerate(found)]
     known = {(chunk.article_id, chunk.number) for chunk, _ in chunks}
     start, end = question.near
@@ -125,7 +123,7 @@ def _group(library: Library, encoder: QuestionEncoder, pool: str, part: Part, qu
         if near and (chunk.article_id, chunk.number) not in known and len(chunks) < FOUND + 4:
             chunks.append((chunk, -1))
     shown = [_shown(question, chunk, place) for chunk, place in chunks]
-    return Group(pool, part, question.text, question.answerable, shown)
+    return Group(pool, question.text, question.answerable, shown)
 
 
 def _shown(question: Question, chunk: Chunk, place: int) -> Shown:

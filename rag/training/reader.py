@@ -8,6 +8,7 @@ different chunks compare. The embeddings stay as they are: what is trained is sm
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -22,16 +23,18 @@ from torch import Tensor, nn
 
 from corpus.errors import ModelError
 from index.chunk import Chunk
-from index.embed import embedder_folder, set_offline
+from index.embed import embedder_folder, has_fast_bfloat16, set_offline
 from rag.reader import HEADS, Encoded, ReadSentence, Values, encode_chunk, encode_pair, reading_of
 from rag.training.groups import Group, Shown
 from rag.training.restyle import restyle
+from rag.training.sets import WRITTEN_POOL
 
 _WHOLE_SENTENCES = 160  # characters from which a gold span is a passage rather than an answer
 _NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 _HARD = 0.7  # how often a negative is one of the four found first
 _LEFT_OUT = 0.1  # how often the gold chunks are taken away
 _TURNED = 0.15  # how often a question is turned into one that the chunk does not answer
+_MOST_GOLD = 3  # gold chunks shown of a question that needs them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Sample:
     gold_tokens: list[list[tuple[int, int]]]
     has_span: bool
     has_sentence: bool
+    each_gold: bool
+    """Whether all gold places are needed; else they are one answer, marked wherever it stands."""
 
 
 def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
@@ -93,14 +98,14 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
         for chunk in group.chunks
         if not chunk.gold and not any(len(a) > 2 and a in chunk.text.lower() for a in answers)
     ]
-    question, dice = group.question, chance.random()
+    question, dice, written = group.question, chance.random(), group.pool == WRITTEN_POOL
     near = [chunk for chunk in others if chunk.place < 0 or chunk.same_article]
     if gold and dice < _LEFT_OUT:
         chosen = []
     elif gold and dice < _LEFT_OUT + _TURNED and (turned := turn(question, group, chance)):
         question, chosen = turned, [replace(chance.choice(gold), gold=[])]
     elif gold:
-        chosen = [chance.choice(gold)]
+        chosen = chance.sample(gold, min(len(gold), _MOST_GOLD if written else 1))
     else:
         chosen = near[-1:] if chance.random() < _HARD else []  # the paragraph of a near miss
     pool = [chunk for chunk in others if chunk not in chosen]
@@ -108,7 +113,8 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
         best = pool[:4] if chance.random() < _HARD else pool
         chosen.append(pool.pop(pool.index(chance.choice(best))))
     title = next((c.prefix.split(". ")[0] for c in group.chunks if c.same_article), "")
-    question = restyle(question, title, chance)
+    if not written:  # those were written in several styles
+        question = restyle(question, title, chance)
     pairs = [encode_pair(question, chunk.prefix, chunk.text, _spans(chunk)) for chunk in chosen]
     golds = [[any(s < b and a < e for a, b in chunk.gold) for s, e in chunk.sentences] for chunk in chosen]
     spans = [
@@ -123,6 +129,7 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
         spans,
         has_span=group.pool != "SelQA" and max(lengths, default=0) < _WHOLE_SENTENCES,
         has_sentence=group.pool != "MedQuAD",
+        each_gold=written,
     )
 
 
@@ -173,32 +180,41 @@ def turn(question: str, group: Group, chance: random.Random) -> str | None:
 
 def loss_of(model: ReaderModel, samples: Sequence[Sample], span_share: float, device: str) -> Tensor:
     """Return the mean loss of the samples: relevance, sentence and (``span_share``) answer span."""
-    pairs = [pair for sample in samples for pair in sample.pairs]
-    longest = max(len(pair.ids) for pair in pairs)
-    tokens = torch.tensor([pair.ids + [0] * (longest - len(pair.ids)) for pair in pairs], device=device)
-    mask = torch.tensor([[n < len(pair.ids) for n in range(longest)] for pair in pairs], device=device)
-    with torch.autocast(device, dtype=torch.bfloat16):
-        values = model(tokens, mask.long())
-    none = values.new_zeros(1)
+    values = _values(model, [pair for sample in samples for pair in sample.pairs], device)
+    none = values[0].new_zeros(1)
     losses = []
     row = 0
     for sample in samples:
         rows = range(row, row + len(sample.pairs))
         row += len(sample.pairs)
-        losses.append(_nll([values[r, 0, 0].view(1) for r in rows], [[g] for g in sample.gold_chunks], none))
+        nll = _each_nll if sample.each_gold else _nll
+        losses.append(nll([values[r][0, 0].view(1) for r in rows], [[g] for g in sample.gold_chunks], none))
         if sample.has_sentence:
             means = [_sentence_values(values[r], p) for r, p in zip(rows, sample.pairs, strict=True)]
-            losses.append(_nll(means, sample.gold_sentences, none))
+            losses.append(nll(means, sample.gold_sentences, none))
         if sample.has_span:
             for head in (2, 3):
                 scores, gold = [], []
                 for r, pair, places in zip(rows, sample.pairs, sample.gold_tokens, strict=True):
                     first, end = pair.body, len(pair.ids) - 1
-                    scores.append(values[r, first:end, head])
+                    scores.append(values[r][first:end, head])
                     wanted = {place[head - 2] for place in places}
                     gold.append([t in wanted for t in range(end - first)])
-                losses.append(span_share * _nll(scores, gold, none))
+                losses.append(span_share * nll(scores, gold, none))
     return torch.stack(losses).sum() / len(samples)
+
+
+def _values(model: ReaderModel, pairs: Sequence[Encoded], device: str) -> list[Tensor]:
+    """Return each pair's values, shape (tokens, heads); those of like length are computed together, so that less is padding."""
+    order = sorted(range(len(pairs)), key=lambda n: len(pairs[n].ids))
+    found: dict[int, Tensor] = {}
+    for part in (order[: len(order) // 2], order[len(order) // 2 :]):
+        longest = max((len(pairs[n].ids) for n in part), default=0)
+        rows = [pairs[n].ids + [0] * (longest - len(pairs[n].ids)) for n in part]
+        if rows:
+            tokens = torch.tensor(rows, device=device)
+            found |= dict(zip(part, model(tokens, (tokens != 0).long()), strict=True))
+    return [found[n] for n in range(len(pairs))]
 
 
 def _sentence_values(values: Tensor, pair: Encoded) -> Tensor:
@@ -213,6 +229,17 @@ def _nll(scores: list[Tensor], gold: list[list[bool]], none: Tensor) -> Tensor:
     flat = [g for part in gold for g in part]
     marks = torch.tensor([*flat, not any(flat)], device=every.device)
     return torch.logsumexp(every, 0) - torch.logsumexp(every[marks], 0)
+
+
+def _each_nll(scores: list[Tensor], gold: list[list[bool]], none: Tensor) -> Tensor:
+    """The mean over the gold places of minus the log-probability of each against all that is not gold."""
+    every = torch.cat([*scores, none])
+    flat = [g for part in gold for g in part]
+    marks = torch.tensor([*flat, not any(flat)], device=every.device)
+    if marks.all():  # "none" alone
+        return every.new_zeros(())
+    wanted = every[marks]
+    return torch.nn.functional.softplus(torch.logsumexp(every[~marks], 0) - wanted).mean()
 
 
 def train(
@@ -232,6 +259,9 @@ def train(
     model = (load_exported(start) if start else ReaderModel()).to(device)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=0.01)
+    computed = copy.deepcopy(model)  # in bfloat16, of which the float32 weights take the gradients
+    computed.bert.to(torch.bfloat16 if device == "cuda" or has_fast_bfloat16() else torch.float32)
+    copies = [p for p in computed.parameters() if p.requires_grad]
     steps = int(recipe.epochs * len(groups) / recipe.groups)
     warm = max(1, int(recipe.warmup * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -240,10 +270,14 @@ def train(
     done = _resume(folder, model, optimizer, schedule)
     began, first, recent = time.monotonic(), done, []
     for step, samples in _batches(groups, recipe, done, steps):
-        model.train()
-        loss = loss_of(model, samples, recipe.span_share, device)
-        optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for weight, copied in zip(weights, copies, strict=True):
+                copied.copy_(weight)
+                copied.grad = None
+        loss = loss_of(computed, samples, recipe.span_share, device)
         torch.autograd.backward(loss)
+        for weight, copied in zip(weights, copies, strict=True):
+            weight.grad = None if copied.grad is None else copied.grad.float()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()

@@ -21,6 +21,7 @@ from corpus.errors import UsageError
 
 Part = Literal["train", "tune", "report"]
 _SALT = 54  # gives each part some of the seven articles of SQuAD
+WRITTEN_POOL = "Written"
 _WRITTEN = "written"
 WRITTEN = Path(__file__).parent / "written"
 """Dossiers that were written for this project, with their questions."""
@@ -31,15 +32,15 @@ class Question(NamedTuple):
     """A question about an article, and where that answers it: ``(start, end)`` offsets.
 
     ``near`` is where the answer would stand; without ``spans`` that is a near miss. ``elsewhere`` is where other
-    articles answer it too, ``(article id, start, end)``. Only ``among_own`` article is it to be asked where it does
-    not name its subject ("this website").
+    articles answer it too, ``(article id, start, end)``. It is to be asked ``among`` these articles alone, where it does
+    not name its subject ("this website", "the founder").
     """
 
     text: str
     article_id: str
     spans: tuple[tuple[int, int], ...]
     near: tuple[int, int]
-    among_own: bool = False
+    among: tuple[str, ...] = ()
     elsewhere: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -159,7 +160,8 @@ def squad_like(name: str, path: Path, among_own: bool = False) -> Pool:
                 if spans or not answers:
                     near = (start, start + len(text))
                     asked = clean(qa["question"])
-                    questions.append(Question(asked, f"{name}/{title}", spans, near, among_own))
+                    among = (f"{name}/{title}",) if among_own else ()
+                    questions.append(Question(asked, f"{name}/{title}", spans, near, among))
     return Pool(name, growing.articles(), questions)
 
 
@@ -219,27 +221,25 @@ def written(folder: Path) -> Pool:
                 articles[identity] = _article(identity, one["title"], [one["text"]])
             for record in dossier["questions"]:
                 questions += _written_questions(record, ids, articles)
-    return Pool("Written", articles, questions)
+    return Pool(WRITTEN_POOL, articles, questions)
 
 
 def _written_questions(
     record: dict[str, Any], ids: Sequence[str], articles: dict[str, Article]
 ) -> Iterator[Question]:
     """A record's question in each of its forms; it belongs to the article that its first evidence is of."""
-    answers = record["spans"] or record["evidence"]
-    own = ids[answers[0][0]] if answers else ids[0]
+    own = ids[record["evidence"][0][0]] if record["evidence"] else ids[0]
     places = [
         (ids[number], *place)
-        for number, answer in answers
-        for evidence_of, evidence in record["evidence"]
-        if evidence_of == number and answer in evidence
+        for number, evidence in record["evidence"]
+        for answer in [a for n, a in record["spans"] if n == number and a in evidence] or [evidence]
         for place in _within(articles[ids[number]].text, evidence, answer)
     ]
     spans = tuple((start, end) for identity, start, end in places if identity == own)
     elsewhere = tuple(place for place in places if place[0] != own)
     whole = (0, len(articles[own].text))
     for form in record["asked"]:
-        yield Question(form, own, spans, whole, elsewhere=elsewhere)
+        yield Question(form, own, spans, whole, tuple(ids), elsewhere)
 
 
 def _within(text: str, evidence: str, answer: str) -> Iterator[tuple[int, int]]:
@@ -285,7 +285,7 @@ def read_pools(data: Path, dossiers: Path = WRITTEN) -> list[Pool]:
     distinct = []
     for pool in pools:
         distinct.append(
-            replace(pool, questions=[q for q in pool.questions if q.text not in known or q.among_own])
+            replace(pool, questions=[q for q in pool.questions if q.text not in known or q.among])
         )
         known |= {question.text for question in pool.questions}
     return distinct
