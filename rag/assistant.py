@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Literal
 
 from corpus.errors import Stopped, UsageError
-from corpus.readers import bundled_articles, read_articles
 from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
@@ -37,6 +36,8 @@ Tell = Callable[[Stage], None]
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
     """Put the bundled articles into an empty library, and say so."""
     if not len(library):
+        from corpus.readers import bundled_articles, read_articles
+
         say("The library is empty: adding the bundled articles (once).")
         library.add(read_articles(bundled_articles()), progress)
 

@@ -40,6 +40,11 @@ def least_confidence() -> float:
     return float(_weights()["threshold"])
 
 
+def joining_odds() -> float:
+    """Return the fitted log-odds from which a further sentence joins an answer."""
+    return float(_weights()["joining"])
+
+
 def forget() -> None:
     """Read the weights file anew at the next use."""
     _weights.cache_clear()

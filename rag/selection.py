@@ -7,19 +7,22 @@ from collections.abc import Sequence
 from rag.answer import Passage
 from rag.check import amounts_in, stems_of, supports
 from rag.evidence import Evidence
-from rag.logistic import least_confidence
+from rag.logistic import joining_odds, least_confidence
 
-MOST_SENTENCES = 2
+MOST_SENTENCES = 3
 _CONSIDERED = 10
 _AMOUNT_WORDS = 5
-_CLOSE = 1.0  # a further sentence joins when its log-odds are this near to the first's
 
 
-def best_evidence(question: str, evidence: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
-    """Return the first sentence, with one of another article that contradicts it or such as are nearly as good and say more.
+def best_evidence(
+    question: str, evidence: Sequence[Evidence], passages: Sequence[Passage], joining: float | None = None
+) -> list[Evidence]:
+    """Return the first sentence, with one of another article that contradicts it or such as are likely to answer and say more.
 
-    Empty if there is no evidence, or the first is below the threshold of abstaining.
+    Those have log-odds of ``joining`` at least, by default the fitted ones. Empty if there is no evidence, or the first
+    is below the threshold of abstaining.
     """
+    least = joining_odds() if joining is None else joining
     best = [e for e in evidence[:1] if e.confidence >= least_confidence()]
     if not best:
         return []
@@ -28,8 +31,7 @@ def best_evidence(question: str, evidence: Sequence[Evidence], passages: Sequenc
     if opposed is not None:
         return [best[0], opposed]
     for candidate in sure:
-        near = candidate.score >= best[0].score - _CLOSE
-        if near and not any(_repeats(candidate, chosen) for chosen in best):
+        if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
             best.append(candidate)
         if len(best) == MOST_SENTENCES:
             break

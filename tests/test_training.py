@@ -151,10 +151,12 @@ def test_the_written_dossiers_say_what_they_claim():
 
 
 def test_all_answers_of_a_dossier_are_trained_on():
-    from rag.training.reader import sample_of
+    from rag.training.samples import sample_of
 
     dug, cost = "It was dug by hand.", "The paper says so."
-    chunks = [Shown("A canal", text, [[0, len(text)]], [[0, 5]], True, n) for n, text in enumerate((dug, cost))]
+    chunks = [
+        Shown("A canal", text, [[0, len(text)]], [[0, 5]], True, n) for n, text in enumerate((dug, cost))
+    ]
     for pool, shown in (("Written", 2), ("NQ", 1)):
         group = Group(pool, "What is said of the canal?", True, chunks)
         samples = [sample_of(group, 5, random.Random(seed)) for seed in range(40)]

@@ -5,7 +5,6 @@ Knows nothing about Gradio but the form of its ``auth`` callable: a coroutine th
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -166,6 +165,8 @@ class Door:
     """Names share this many counters, so that made-up names take no memory and look no different from others."""
 
     def __init__(self, users: dict[str, Hashed], first_delay: float = 0.5) -> None:
+        import asyncio  # 20 ms, which only those who open the page pay
+
         self._users = users
         self._first_delay = first_delay
         self._tries: dict[int, int] = {}
@@ -176,6 +177,8 @@ class Door:
 
     async def check(self, name: str, password: str) -> bool:
         """Whether the password is this name's; waits first if the name failed before."""
+        import asyncio
+
         slot = hash(name) % self._SLOTS
         wait = max(0.0, self._next.get(slot, 0.0) - time.monotonic())
         if wait > self.LONGEST_WAIT or len(password) > LONGEST:

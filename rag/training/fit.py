@@ -19,7 +19,7 @@ from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from rag.answer import Passage, Quote
-from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, candidates, leads, ranked
+from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, leads, ranked
 from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
@@ -205,8 +205,25 @@ def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logisti
     return round(float(min(t for t, reached in gains.items() if reached >= best - _NOISE)), 2)
 
 
+_NEEDLESS = 0.1  # what a sentence too many costs, as a share of an answer
+_ODDS = tuple(np.arange(-2.0, 2.01, 0.25))
+
+
+def choose_joining(asked: Sequence[Asked], rank: Logistic, confidence: Logistic) -> float:
+    """Return the log-odds from which a further sentence should join, over the questions that need several answers."""
+    whole = [
+        (one, ranked(one.candidates, rank, confidence)) for one in asked if one.pieces and one.kind == "asked"
+    ]
+
+    def gain(joining: float) -> float:
+        shows = [shown_share(one, evidence, joining) for one, evidence in whole]
+        return float(np.mean([share - _NEEDLESS * needless for _, needless, share in shows]))
+
+    return float(max(_ODDS, key=gain)) if whole else 0.0
+
+
 def report(
-    asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float
+    asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float, joining: float
 ) -> dict[str, float]:
     """Return the figures over these questions."""
     from sklearn.metrics import roc_auc_score
@@ -230,10 +247,12 @@ def report(
     }
     if missed.any():
         figures["abstained, near misses"] = 1 - shown[missed].mean()
-    shows = [shown_share(a, rank, confidence) for a in asked if a.kind == "asked"]
-    figures["answer contains the answer"] = np.mean([share > 0 for _, share in shows])
-    figures["share of the answers shown"] = np.mean([share for _, share in shows])
-    figures["sentences shown"] = np.mean([count for count, _ in shows if count])
+    shows = [
+        shown_share(a, ranked(a.candidates, rank, confidence), joining) for a in asked if a.kind == "asked"
+    ]
+    figures["answer contains the answer"] = np.mean([share > 0 for _, _, share in shows])
+    figures["share of the answers shown"] = np.mean([share for _, _, share in shows])
+    figures["sentences shown"] = np.mean([count for count, _, _ in shows if count])
     missing = {a.pool for a in asked if a.kind == "near miss"} & {a.pool for a in asked if a.kind == "asked"}
     either = np.array([a.pool in missing for a in asked]) & (missed | answerable)
     if either.any():
@@ -243,20 +262,20 @@ def report(
     }
 
 
-def shown_share(asked: Asked, rank: Logistic, confidence: Logistic) -> tuple[int, float]:
-    """Return how many sentences an answer shows, and the share of the gold answers that stand in them.
+def shown_share(asked: Asked, evidence: Sequence[Evidence], joining: float) -> tuple[int, int, float]:
+    """Return how many sentences an answer shows, how many of them are not right, and the share of the gold answers in them.
 
     Where the places of one answer are marked wherever it stands, as in all sets but the written ones, one is all.
     """
-    evidence = ranked(asked.candidates, rank, confidence)
-    shown = best_evidence(asked.question.text, evidence, asked.passages)
+    shown = best_evidence(asked.question.text, evidence, asked.passages, joining)
     places = {(one.passage, one.quote) for one in shown}
     pairs = zip(asked.candidates, asked.right, strict=True)
     right = [c for c, right in pairs if right and (c.passage, c.quote) in places]
+    needless = len(shown) - len(right)
     if not right or not asked.pieces:
-        return len(shown), float(bool(right))
+        return len(shown), needless, float(bool(right))
     stated = [any(piece in c.quote.text for c in right) for piece in asked.pieces]
-    return len(shown), sum(stated) / len(stated)
+    return len(shown), needless, sum(stated) / len(stated)
 
 
 def as_json(fit: Logistic, signals: Sequence[str]) -> dict[str, Any]:
@@ -285,27 +304,29 @@ def fit_all(
     """
     memo = Memo(read)
     tuning = sample(pools, "tune", questions, seed)
-    passage = as_json(fit_passages(library, memo, tuning, progress), PASSAGE_SIGNALS)
-    use({"passage": passage})
-    rank, confidence, threshold = fit_sentences(ask_all(library, memo, tuning, progress))
-    use(
+    fits: dict[str, Any] = {}
+
+    def keep(more: dict[str, Any]) -> None:
+        fits.update(more)
+        use(more)
+
+    keep({"passage": as_json(fit_passages(library, memo, tuning, progress), PASSAGE_SIGNALS)})
+    asked = ask_all(library, memo, tuning, progress)
+    rank, confidence, threshold = fit_sentences(asked)
+    keep(
         {
             "rank": as_json(rank, SIGNALS),
             "confidence": as_json(confidence, CONFIDENCE_SIGNALS),
             "threshold": threshold,
         }
     )
+    joining = choose_joining(asked, rank, confidence)
+    keep({"joining": joining})
     reporting = ask_all(library, memo, sample(pools, "report", questions, seed), progress)
-    figures = report(reporting, rank, confidence, threshold)
+    figures = report(reporting, rank, confidence, threshold, joining)
     by_set = {
-        name: report(there, rank, confidence, threshold)
+        name: report(there, rank, confidence, threshold, joining)
         for name in FITTED_ON
         if len(there := [asked for asked in reporting if asked.pool == name]) > 1
     }
-    return {
-        "passage": passage,
-        "rank": as_json(rank, SIGNALS),
-        "confidence": as_json(confidence, CONFIDENCE_SIGNALS),
-        "threshold": threshold,
-        "made": {"questions": questions, "seed": seed, "report": figures, "by set": by_set},
-    }
+    return {**fits, "made": {"questions": questions, "seed": seed, "report": figures, "by set": by_set}}
