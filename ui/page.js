@@ -4,7 +4,8 @@ window.faqtual = (() => {
   const user = window.gradio_config?.username;  // who signed in, where people do: each has their own store
   const STORE = user ? `faqtual/${user}` : "faqtual";
   const MOST_KEPT = 50;
-  let root, kept, asking = null, editing = false, cites = [], cite = -1, opener = null, toastTimer = 0, drags = 0, wanted = 0;
+  const CALM = 3000;  // milliseconds between two things that a screen reader says of an answer that is awaited
+  let root, kept, asking = null, editing = false, cites = [], cite = -1, opener = null, toastTimer = 0, spoken = "", speechTimer = 0, drags = 0, wanted = 0;
 
   const $ = (id) => root.querySelector(`#${id}`);
   const key = () => Date.now().toString(36) + "-" + Math.floor(Math.random() * 1e9).toString(36);
@@ -139,8 +140,10 @@ window.faqtual = (() => {
     const mine = { id: key(), control: new AbortController(), talk, question, said: [] };
     asking = mine;
     const pending = make("article", "turn pending", "", { key: mine.id });
-    const status = make("p", "status", "Sending the question");
-    status.setAttribute("role", "status");
+    const status = make("p", "status", "");
+    status.setAttribute("aria-hidden", "true");
+    const tell = (text) => { status.textContent = text; speak(text); };
+    tell("Sending the question");
     const said = make("p", "said", "");
     pending.append(make("h3", "asked", question), said, status);
     $("log").append(pending);
@@ -150,7 +153,7 @@ window.faqtual = (() => {
     try {
       await stream("ask", [mine.id, question, previous, kept.leftOut], (event) => {
         if (asking !== mine) return;
-        if (event.stage) status.textContent = event.stage;
+        if (event.stage) tell(event.stage);
         if (event.sentence) {
           if (said.childNodes.length) said.append(" ");
           said.insertAdjacentHTML("beforeend", event.sentence);
@@ -164,8 +167,15 @@ window.faqtual = (() => {
     }
     if (asking === mine) finish(mine, last);
   }
+  function speak(text) {
+    spoken = text;
+    if (speechTimer) return;
+    $("spoken").textContent = text;
+    speechTimer = setTimeout(() => { speechTimer = 0; if ($("spoken").textContent !== spoken) speak(spoken); }, CALM);
+  }
   async function finish(mine, event) {
     asking = null;
+    speak("");
     waiting(false);
     mine.talk.exchanges.push(event.exchange);
     kept.conversations = [mine.talk, ...kept.conversations.filter((c) => c !== mine.talk)].slice(0, MOST_KEPT);
