@@ -370,8 +370,8 @@ window.faqtual = (() => {
   /* the reader */
 
   async function read(id, start, end, from) {
-    const around = from?.closest(".turn");
-    cites = around ? [...around.querySelectorAll(".chip, .nearest .source")] : [];
+    const around = from?.closest(".turn, .case");
+    cites = around ? [...around.querySelectorAll(".chip, .nearest .source, .cite")] : [];
     if (from && !cites.includes(from)) from = cites.find((c) => c.dataset.start === String(start) && c.dataset.article === id);
     cite = cites.indexOf(from);
     const spans = cites.filter((c) => c.dataset.article === id).map((c) => [Number(c.dataset.start), Number(c.dataset.end)]);
@@ -382,7 +382,7 @@ window.faqtual = (() => {
     $("which").textContent = cite >= 0 ? `Citation ${cite + 1} of ${cites.length}` : "";
     $("before").disabled = cite <= 0;
     $("after").disabled = cite < 0 || cite >= cites.length - 1;
-    root.querySelectorAll(".chip.on").forEach((c) => c.classList.remove("on"));
+    document.querySelectorAll(".chip.on, .cite.on").forEach((c) => c.classList.remove("on"));
     if (cite >= 0) cites[cite].classList.add("on");
     if (result.error) return $("leaf").replaceChildren(make("p", "vacant", result.error));
     $("leaf").innerHTML = result.html;
@@ -410,7 +410,7 @@ window.faqtual = (() => {
     root.classList.remove("show-shelf", "show-reader");
     $("talk").inert = false;
     const back = $("reader").contains(document.activeElement) && cites[cite]?.isConnected ? cites[cite] : open && opener;
-    back?.focus?.({ preventScroll: true });
+    if (back) (back.offsetParent ? back : $("scroll")).focus({ preventScroll: true });
   }
 
   /* small things */
@@ -468,6 +468,10 @@ window.faqtual = (() => {
       root.addEventListener(on, (event) => { const t = event.target.closest("[aria-describedby]"); if (t) tip(t); });
       root.addEventListener(off, (event) => { if (event.target.closest("[aria-describedby]") && !event.relatedTarget?.closest?.("#tip")) tip(null); });
     }
+    document.addEventListener("click", (event) => {  // a case of the examination, in the tab beside
+      const button = event.target.closest(".sheet .cite");
+      if (button) { document.getElementById("chat-tab-button").click(); actions.read(button); }
+    });
     $("tip").addEventListener("mouseleave", () => tip(null));
     $("scroll").addEventListener("scroll", () => tip(null), { passive: true });
     document.addEventListener("keydown", (event) => {
