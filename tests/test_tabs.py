@@ -299,7 +299,10 @@ def opens_in_the_reader(page, case):
     page.locator("#leaf mark.on").first.wait_for(timeout=20_000)
     assert page.get_by_role("tab", name="Chat").get_attribute("aria-selected") == "true"
     assert "".join(page.locator("#leaf mark.on").all_text_contents()) == quote
-    assert page.locator("#leaf header").inner_text().split("\n")[0] in case.locator("blockquote").first.inner_text()
+    assert (
+        page.locator("#leaf header").inner_text().split("\n")[0]
+        in case.locator("blockquote").first.inner_text()
+    )
     assert page.locator("#which").inner_text() == f"Citation 1 of {case.locator('.cite').count()}"
     assert page.evaluate("document.activeElement.id") == "leaf"
     page.keyboard.press("Escape")
@@ -311,7 +314,11 @@ def opens_in_the_reader(page, case):
 
 @pytest.mark.parametrize(("mode", "width"), [("light", 1280), ("dark", 390)])
 def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode, width):
-    page, outside, faults = browser.new_page(color_scheme=mode, viewport={"width": width, "height": 844}), [], []
+    page, outside, faults = (
+        browser.new_page(color_scheme=mode, viewport={"width": width, "height": 844}),
+        [],
+        [],
+    )
     page.on("request", lambda r: None if re.match(f"{address}|data:|blob:", r.url) else outside.append(r.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(address)

@@ -122,7 +122,11 @@ def step_text(step: Step) -> str:
         case "loading":
             return _LOADING
         case "prefilling":
-            return f"The model reads {counted} token{several}" if step.total else "The model reads the best quotes"
+            return (
+                f"The model reads {counted} token{several}"
+                if step.total
+                else "The model reads the best quotes"
+            )
         case "writing":
             return "Writing, and checking each sentence"
 

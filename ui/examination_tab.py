@@ -90,9 +90,7 @@ def add_examination_tab(service: Service) -> None:
             for state in examination.states():
                 yield view(state, against, report, show)
 
-        def look(
-            seen: State | None, against: str, report: str | None, show: str
-        ) -> Iterator[dict[Any, Any]]:
+        def look(seen: State | None, against: str, report: str | None, show: str) -> Iterator[dict[Any, Any]]:
             if seen is None:
                 bundled = _is_bundled(service)
                 against = SHIPPED if bundled else NOTHING

@@ -21,15 +21,20 @@ window.faqtual = (() => {
     if (!reply.ok) throw new Error(`status ${reply.status}`);
     return reply.json();
   }
+  const unreached = () => toast("The server does not answer. Is rag ui still running? Start it again, then reload this page.");
   async function call(name, ...values) {
     try {
       const result = (await post(`run/${name}`, values)).data[0];
       if (result.error) toast(result.error);
       return result;
     } catch {
-      toast("The server does not answer. Is rag ui still running? Start it again, then reload this page.");
+      unreached();
       return { error: true };
     }
+  }
+  async function leave() {
+    try { await fetch("logout", { redirect: "manual" }); } catch { return unreached(); }
+    location.reload();
   }
   async function stream(name, values, heard, signal) {
     const { event_id: id } = await post(`call/${name}`, values);
@@ -455,7 +460,7 @@ window.faqtual = (() => {
     copy: (b) => copy(b.dataset.text), good: (b) => judge(b, true), bad: correct,
     fresh: () => { select(""); $("question").focus(); }, switch: (b) => select(b.dataset.id), rename, forget: (b) => forget(b.dataset.id), export: exported,
     before: () => step(-1), after: () => step(1),
-    "open-shelf": () => drawer("shelf"), "open-reader": () => drawer("reader"), "close-drawer": close,
+    "open-shelf": () => drawer("shelf"), "open-reader": () => drawer("reader"), "close-drawer": close, leave,
   };
 
   function listen() {
@@ -506,6 +511,11 @@ window.faqtual = (() => {
     root = element.querySelector("#page");
     if (!root || root.started) return;
     root.started = true;
+    if (user) {
+      $("leave").hidden = false;
+      $("leave").title = `Sign out ${user}`;
+      $("leave").setAttribute("aria-label", $("leave").title);
+    }
     load(); listen(); menu(); shelf(); show();
   }
   return { start };
