@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from evals.cases import Case
@@ -190,8 +190,11 @@ def _box(kind: str, value: str, label: str) -> str:
     return f'<label><input type=checkbox checked name={kind} value="{escape(value)}"> {escape(label)}</label>'
 
 
-def drawn_case(trial: Trial) -> str:
-    """Return a case to open: the question and how it went; inside what was expected, the answer and its quotes."""
+def drawn_case(trial: Trial, opener: Callable[[Passage], str] = lambda passage: "") -> str:
+    """Return a case to open: the question and how it went; inside what was expected, the answer and its quotes.
+
+    ``opener`` gives what opens a cited passage elsewhere, as HTML.
+    """
     case, answer, wrong = trial.case, trial.answer, trial.went_wrong
     before = "".join(f"<p>before: {escape(question)}</p>" for question in case.previous)
     tag = f"<span class='tag wrong'>wrong: {wrong}</span>" if wrong else "<span class='tag fine'>right</span>"
@@ -200,7 +203,7 @@ def drawn_case(trial: Trial) -> str:
         f"{tag}<span class=tag>{answer.status}</span><span class=tag>{escape(case.slice)}</span></summary>{before}"
         f"<p><b>expected</b> {_expected(case)}</p>"
         f"<p><b>{answer.status}</b> (confidence {answer.confidence:.2f}) {escape(answer.answer)}</p>"
-        f"{''.join(_passages(answer.passages))}</details>"
+        f"{''.join(_passages(answer.passages, opener))}</details>"
     )
 
 
@@ -211,8 +214,8 @@ def _expected(case: Case) -> str:
     return escape(wanted + (f" (key facts: {', '.join(case.facts)})" if case.facts else ""))
 
 
-def _passages(passages: Sequence[Passage]) -> Iterator[str]:
+def _passages(passages: Sequence[Passage], opener: Callable[[Passage], str]) -> Iterator[str]:
     for passage in passages:
         if passage.cited:
-            place = f"[{passage.number}] {escape(passage.place)}"
-            yield f"<blockquote><b>{place}</b><br>{highlighted(passage)}</blockquote>"
+            place = f"<b>[{passage.number}] {escape(passage.place)}</b>{opener(passage)}"
+            yield f"<blockquote>{place}<br>{highlighted(passage)}</blockquote>"

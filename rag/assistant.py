@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from corpus.errors import Stopped, UsageError
-from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
@@ -22,15 +19,13 @@ from rag.followup import stand_alone
 from rag.generate import Generator, open_generator
 from rag.models import Model
 from rag.prompt import REFUSAL, SYSTEM, user_message
-from rag.reader import Reader, ReadSentence
+from rag.reader import Reader
 from rag.remote import RemoteGenerator
 from rag.retrieve import TOP_K, retrieve
 from rag.selection import best_evidence, opposes
+from rag.steps import Step, Tell
 
 MOST_QUESTION_CHARACTERS = 2000
-Stage = Literal["searching", "reading", "writing"]
-Tell = Callable[[Stage], None]
-"""Told what the assistant does now; may be told the same again."""
 
 
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
@@ -65,11 +60,6 @@ class Assistant:
         if self._generator is not None:
             self._generator.stop()
 
-    def _read(self, tell: Tell, question: str, chunk: Chunk) -> tuple[ReadSentence, ...]:
-        self._go_on()
-        tell("reading")
-        return self._reader.read(question, chunk)
-
     def _go_on(self) -> None:
         if self._stopping.is_set():
             raise Stopped("the answer was stopped")
@@ -101,22 +91,27 @@ class Assistant:
         article_ids: tuple[str, ...] = (),
         top_k: int = TOP_K,
         quotes_only: bool = False,
-        tell: Tell = lambda stage: None,
+        tell: Tell = lambda step: None,
     ) -> Iterator[Sentence | Answer]:
         """Yield each sentence once it has passed the check, and last the whole Answer.
 
-        ``previous`` are the stand-alone forms of the conversation's questions so far; ``tell`` hears each stage
+        ``previous`` are the stand-alone forms of the conversation's questions so far; ``tell`` hears each step
         as it begins. Raises UsageError for an empty or over-long question or an unknown article, Stopped after
         ``stop``.
         """
         began = time.perf_counter()
         self._stopping.clear()
-        tell("searching")
+
+        def go_on(step: Step) -> None:
+            self._go_on()
+            tell(step)
+
+        go_on(Step("searching"))
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
         vector = self._encoder.encode([alone])[0]
-        found = retrieve(self.library, alone, vector, top_k, article_ids, functools.partial(self._read, tell))
+        found = retrieve(self.library, alone, vector, top_k, article_ids, self._reader.read, go_on)
         passages = [retrieved.passage for retrieved in found]
         evidence = rank_evidence(alone, found)
         self._go_on()
@@ -124,8 +119,7 @@ class Assistant:
         sentences: list[tuple[Sentence, Evidence]] = []
         best = best_evidence(alone, evidence, passages)
         if best:
-            tell("writing")
-            for sentence, backing in self._sentences(alone, passages, best, quotes_only):
+            for sentence, backing in self._sentences(alone, passages, best, quotes_only, go_on):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))
                 sentences.append((sentence, backing))
@@ -145,12 +139,12 @@ class Assistant:
         yield replace(answer, conflict=conflict)
 
     def _sentences(
-        self, question: str, passages: list[Passage], best: list[Evidence], quotes_only: bool
+        self, question: str, passages: list[Passage], best: list[Evidence], quotes_only: bool, tell: Tell
     ) -> Iterator[tuple[Sentence, Evidence]]:
         """Word the answer: the model's sentences that best quotes support, then the best quotes left unsaid."""
         unsaid = list(best)
         if not quotes_only:
-            for text in self._drafts(question, passages, best):
+            for text in self._drafts(question, passages, best, tell):
                 self._go_on()
                 backing = next((e for e in unsaid if _backs(e, text, passages)), None)
                 if backing is None:
@@ -160,13 +154,18 @@ class Assistant:
         for backing in unsaid:
             yield _sentence(unmarked(backing.quote.text), backing), backing
 
-    def _drafts(self, question: str, passages: list[Passage], best: list[Evidence]) -> Iterator[str]:
+    def _drafts(
+        self, question: str, passages: list[Passage], best: list[Evidence], tell: Tell
+    ) -> Iterator[str]:
         """Yield the model's sentences as each is complete, without markers; it reads only the evidence."""
         if self._generator is None:
+            tell(Step("loading"))
             self._generator = open_generator(self.model)
         shown = [replace(passages[e.passage - 1], text=e.quote.text) for e in best]
         text, done = "", 0
-        for piece in self._generator.stream(SYSTEM, user_message(question, shown)):
+        for piece in self._generator.stream(SYSTEM, user_message(question, shown), tell):
+            if not text:
+                tell(Step("writing"))
             text += piece
             spans = split_sentences(text)
             for span in spans[done:-1]:

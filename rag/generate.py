@@ -11,6 +11,7 @@ from corpus.errors import ModelError, Stopped
 from index.llama import open_gguf
 from rag.models import Model, ModelFile
 from rag.remote import RemoteGenerator, RemoteModel
+from rag.steps import Step, Tell
 
 CONTEXT_TOKENS = 2048
 _ANSWER_TOKENS = 96
@@ -94,10 +95,11 @@ class Generator:
         parts = [(before, True), (system, False), (between, True), (user, False), (after, True)]
         return [token for text, special in parts for token in self._tokens(text, special)]
 
-    def stream(self, system: str, user: str) -> Iterator[str]:
+    def stream(self, system: str, user: str, tell: Tell = lambda step: None) -> Iterator[str]:
         """Yield the answer's text piece by piece, at most 96 tokens.
 
-        Raises ModelError if the prompt is longer than the context.
+        ``tell`` hears of each batch of the prompt's tokens that are not cached. Raises ModelError if the prompt is
+        longer than the context.
         """
         prompt = self.prompt_of(system, user)
         if len(prompt) + _ANSWER_TOKENS > CONTEXT_TOKENS:
@@ -112,7 +114,7 @@ class Generator:
         )
         self._flag.raise_(False)
         pending = b""
-        for token in self._generated(prompt):
+        for token in self._generated(prompt, tell):
             # Some models end a turn by a token of its own (Phi, Gemma), not by the end of the text.
             if (
                 llama_cpp.llama_vocab_is_eog(self._llama._model.vocab, token)
@@ -127,9 +129,16 @@ class Generator:
                 continue
             yield text
 
-    def _generated(self, prompt: list[int]) -> Iterator[int]:
+    def _generated(self, prompt: list[int], tell: Tell) -> Iterator[int]:
+        """Yield the tokens that follow the prompt, which is read in the batches that llama.cpp takes."""
+        cached, batch = self.cached_tokens, self._llama.n_batch
         try:
-            yield from self._llama.generate(prompt, temp=0.0, repeat_penalty=1.0)
+            for start in range(cached, len(prompt), batch):
+                tell(Step("prefilling", start - cached, len(prompt) - cached))
+                tokens = self._llama.generate(prompt[: start + batch], temp=0.0, repeat_penalty=1.0)
+                if start + batch < len(prompt):
+                    next(tokens)  # what follows a part of the prompt is not wanted
+            yield from tokens
         except RuntimeError as error:
             if not self._flag.raised:
                 raise ModelError(

@@ -11,6 +11,7 @@ from typing import Any
 from corpus.errors import ModelError, Stopped
 from corpus.fetch import one_line
 from rag.endpoint import KEY, events, not_compatible, request
+from rag.steps import Step, Tell
 
 _LONGEST_NAME = 200
 _HOST = re.compile(rb"[a-z0-9._:-]{1,253}")
@@ -84,8 +85,11 @@ class RemoteGenerator:
         """End the stream that is going on, from another thread, at the next piece that comes."""
         self._stopped = True
 
-    def stream(self, system: str, user: str) -> Iterator[str]:
-        """Yield the answer's text piece by piece; raises ModelError if the endpoint does not give one."""
+    def stream(self, system: str, user: str, tell: Tell = lambda step: None) -> Iterator[str]:
+        """Yield the answer's text piece by piece; raises ModelError if the endpoint does not give one.
+
+        ``tell`` hears that the prompt is read, but not how far: endpoints do not say.
+        """
         url = self._model.url
         body = {
             "model": self._model.model,
@@ -97,6 +101,7 @@ class RemoteGenerator:
         }
         self.prompt_tokens = self.completion_tokens = 0
         self._stopped = False
+        tell(Step("prefilling"))
         with request("POST", url, "/chat/completions", body) as parts:
             for event in events(parts, url):
                 if self._stopped:

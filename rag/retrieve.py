@@ -18,6 +18,7 @@ from rag.answer import Passage
 from rag.check import stem, stems_of
 from rag.logistic import fitted
 from rag.reader import ReadSentence
+from rag.steps import Step, Tell
 
 TOP_K = 5
 _CANDIDATES = 50
@@ -69,16 +70,17 @@ def retrieve(
     top_k: int = TOP_K,
     article_ids: tuple[str, ...] = (),
     read: Read | None = None,
+    tell: Tell = lambda step: None,
 ) -> list[Retrieved]:
     """Return at most ``top_k`` passages for a question, best first, numbered from 1.
 
     A passage is a chunk with those of its neighbours that were found as well; all together have no more text than
-    ``top_k`` whole chunks. Without ``read`` the order is that of the search.
+    ``top_k`` whole chunks. Without ``read`` the order is that of the search; ``tell`` hears of each chunk to read.
     """
     with library.snapshot():
         groups: list[list[Found]] = []
         left = top_k * CHUNK_PIECES
-        for found in _ranked(library, question, vector, top_k, article_ids, read):
+        for found in _ranked(library, question, vector, top_k, article_ids, read, tell):
             left -= count_pieces([found.chunk.text])[0]
             beside = next((group for group in groups if _continues(group, found.chunk)), None)
             if left < 0 or (beside is None and len(groups) == top_k):
@@ -119,12 +121,16 @@ def _ranked(
     top_k: int,
     article_ids: tuple[str, ...],
     read: Read | None,
+    tell: Tell = lambda step: None,
 ) -> Iterator[Found]:
     """Yield what was found, the first ``READ`` of it in the order that the reader gives them."""
     found = _found(library, question, vector, top_k, article_ids)
     if read is not None:
-        chunks = [replace(one, read=read(question, one.chunk)) for one in itertools.islice(found, READ)]
-        yield from reranked(chunks)
+        first = list(itertools.islice(found, READ))
+        for n, one in enumerate(first):
+            tell(Step("reading", n, len(first)))
+            first[n] = replace(one, read=read(question, one.chunk))
+        yield from reranked(first)
     yield from found
 
 

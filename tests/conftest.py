@@ -73,15 +73,12 @@ def one_line(process):
 @contextlib.contextmanager
 def chromium():
     """Debian's Chromium; what needs it is skipped where there is none."""
-    from playwright.sync_api import sync_playwright
+    from evals.bench import page
 
-    if (program := shutil.which("chromium")) is None:
+    if shutil.which("chromium") is None:
         pytest.skip("NO BROWSER: install chromium to test the page")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=flags)
+    with page.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

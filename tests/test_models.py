@@ -23,6 +23,7 @@ from rag.catalogue import CATALOGUE
 from rag.generate import open_generator
 from rag.models import bundled_source, find_model
 from rag.remote import RemoteModel, find_remote
+from rag.steps import Step
 
 NAME = "qwen2.5-0.5b"
 MODEL = CATALOGUE[NAME]
@@ -385,7 +386,9 @@ def test_a_real_server_words_the_same_as_the_file_does(llama_server, monkeypatch
     monkeypatch.setenv("RAG_API_KEY", "right")
     remote, local = open_generator(find_model(llama_server)), open_generator(find_model("bundled"))
     prompt = ("Answer in one word.", "What is the capital of France?")
-    pieces = list(remote.stream(*prompt))
+    steps = []
+    pieces = list(remote.stream(*prompt, steps.append))
+    assert steps == [Step("prefilling")]
     assert "".join(pieces) == "".join(local.stream(*prompt)) != ""
     assert len(pieces) > 1 and remote.completion_tokens == len(pieces)
     assert find_model(llama_server).name == f"{llama_server}#smol"

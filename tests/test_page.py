@@ -1,6 +1,7 @@
 """What the page is made of, without a browser: values, HTML, text, the queue, the library behind it."""
 
 import json
+import re
 import threading
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,8 +13,9 @@ from corpus.errors import Stopped, UsageError
 from index.library import Library
 from rag.answer import Answer, ModelIdentity, Passage, Quote, Sentence, Timings
 from rag.prompt import REFUSAL
+from rag.steps import Step
 from ui.adding import adding
-from ui.asking import Desk, chosen_ids
+from ui.asking import Desk, chosen_ids, step_text
 from ui.conversation import confidence_words, exchange_html, welcome_html
 from ui.endpoints import Endpoints
 from ui.exchange import Exchange, Refused, as_value, exchange_of, exchanges_of
@@ -236,7 +238,7 @@ class Slow:
 
     def stream(self, question, *, previous, article_ids, tell):
         self.stopped.clear()
-        tell("searching")
+        tell(Step("searching"))
         self.asked.append((question, tuple(previous), article_ids))
         if question == "quick":
             yield TWO
@@ -276,6 +278,31 @@ def test_a_page_that_goes_away_frees_its_place(service):
     *_, last = desk.ask("two", "quick", ["Who?"], [])
     assert last["exchange"]["answer"]["status"] == "answered"
     assert service._assistant.asked[-1] == ("quick", ("Who?",), ())
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (Step("reading", 0, 10), "Reading 10 passages"),
+        (Step("reading", 3, 10), "Reading 3 of 10 passages"),
+        (Step("reading", 0, 1), "Reading 1 passage"),
+        (Step("prefilling", 0, 700), "The model reads 700 tokens"),
+        (Step("prefilling", 512, 1700), "The model reads 512 of 1,700 tokens"),
+        (Step("prefilling"), "The model reads the best quotes"),
+    ],
+)
+def test_a_step_says_how_far_it_is(step, said):
+    assert step_text(step) == said
+
+
+def test_the_page_hears_each_step_of_a_real_answer(folder, assistant):
+    service = Service(folder)
+    service._assistant = assistant
+    events = Desk(service).ask("k", "How much did Meta pay for its stake in Scale AI?", [], [])
+    stages = [event["stage"] for event in events if "stage" in event]
+    read = ["Reading 10 passages", *(f"Reading {n} of 10 passages" for n in range(1, 10))]
+    assert stages[:11] == ["Searching the articles", *read]
+    assert re.fullmatch(r"The model reads \d+ tokens?", stages[-2]) and stages[-1].startswith("Writing")
 
 
 def test_leaving_articles_out(service, library):

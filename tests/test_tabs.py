@@ -59,7 +59,7 @@ def state(run):
 def hostile(state):
     """A trial whose every text is hostile."""
     passage = Passage(
-        1, "x", HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, len(HOSTILE), 1.0, True, (Quote(4, 9, ""),)
+        1, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, len(HOSTILE), 1.0, True, (Quote(4, 9, ""),)
     )
     sentence = Sentence(HOSTILE, (1,), "supported", 0.5)
     made = (ModelIdentity(HOSTILE, ""), 1, Timings())
@@ -169,6 +169,8 @@ def test_cases_are_chosen_by_kind_and_outcome(state):
     assert cases_html(state.trials, WRONG, EVERY_KIND).count("<details") == wrong
     shown = cases_html(state.trials, ALL, "faq")
     assert shown.count("<details") == 1 and "<mark>" in shown and "expected" in shown
+    (faq,) = (trial for trial in state.trials if trial.case.slice == "faq")
+    assert shown.count("Open in the reader</button>") == sum(len(p.quotes) for p in faq.answer.passages) > 0
     assert "no such cases" in cases_html(state.trials, ALL, HOSTILE) and cases_html((), ALL, EVERY_KIND) == ""
     many = cases_html(state.trials * 60, ALL, EVERY_KIND)
     assert many.count("<details") == 300 and "And 60 more" in many
@@ -289,9 +291,34 @@ def address(assistant, tmp_path_factory):
         app.close(verbose=False)
 
 
-@pytest.mark.parametrize("mode", ["light", "dark"])
-def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode):
-    page, outside, faults = browser.new_page(color_scheme=mode), [], []
+def opens_in_the_reader(page, case):
+    """Open a case's first quote beside the conversation, and come back to the case."""
+    cite = case.locator(".cite").first
+    quote = case.locator("mark").first.inner_text()
+    cite.press("Enter")
+    page.locator("#leaf mark.on").first.wait_for(timeout=20_000)
+    assert page.get_by_role("tab", name="Chat").get_attribute("aria-selected") == "true"
+    assert "".join(page.locator("#leaf mark.on").all_text_contents()) == quote
+    assert (
+        page.locator("#leaf header").inner_text().split("\n")[0]
+        in case.locator("blockquote").first.inner_text()
+    )
+    assert page.locator("#which").inner_text() == f"Citation 1 of {case.locator('.cite').count()}"
+    assert page.evaluate("document.activeElement.id") == "leaf"
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Examination").press("Enter")
+    cite.wait_for()
+    page.wait_for_timeout(700)
+    assert cite.is_visible()  # the case is still open
+
+
+@pytest.mark.parametrize(("mode", "width"), [("light", 1280), ("dark", 390)])
+def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode, width):
+    page, outside, faults = (
+        browser.new_page(color_scheme=mode, viewport={"width": width, "height": 844}),
+        [],
+        [],
+    )
     page.on("request", lambda r: None if re.match(f"{address}|data:|blob:", r.url) else outside.append(r.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(address)
@@ -305,9 +332,10 @@ def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode):
     if mode == "light":
         page.get_by_role("button", name="Run").click()
         page.get_by_text(re.compile("^Done: 6 of 6")).wait_for(timeout=60_000)
-    case = page.locator("details.case").first
+    case = page.locator("details.case:has(.cite)").first
     case.locator("summary").press("Enter")
     assert case.locator("mark").first.is_visible()
+    opens_in_the_reader(page, case)
     page.get_by_role("radio", name="wrong").check()
     page.wait_for_timeout(700)
     assert page.locator("details.case .fine").count() == 0 < page.locator("details.case .wrong").count()

@@ -1,5 +1,6 @@
 """Many askers, one assistant: in order, with their places, and none spoils the next."""
 
+import itertools
 import threading
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from corpus.errors import Stopped
 from rag.generate import Generator
 from rag.models import find_model
+from rag.steps import Step
 from rag.turns import Turns
 
 
@@ -76,6 +78,20 @@ def test_a_model_stops_while_it_reads_and_goes_on_afterwards(delay):
     )
     assert errors and took < 1.0  # some milliseconds; the bound leaves room for a busy machine
     assert "".join(generator.stream("Answer.", "Say hello."))
+
+
+def test_a_long_prompt_is_read_in_batches_and_says_how_far():
+    generator, system, user = Generator(find_model()), "Answer.", "The ferry carries 300 people. " * 120
+    prompt = generator.prompt_of(system, user)
+    at_once = list(itertools.islice(generator._llama.generate(prompt, temp=0.0), 12))
+    generator = Generator(find_model())
+    steps = []
+    assert list(itertools.islice(generator._generated(prompt, steps.append), 12)) == at_once
+    batches = range(0, len(prompt), generator._llama.n_batch)
+    assert len(batches) > 1 and steps == [Step("prefilling", done, len(prompt)) for done in batches]
+    steps.clear()
+    list(generator.stream(system, user, steps.append))
+    assert steps == [Step("prefilling", 0, 1)]  # all but the last token is cached
 
 
 def test_an_answer_stops_and_the_next_one_is_whole(assistant):

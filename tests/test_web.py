@@ -1,15 +1,14 @@
 """The page in a real browser: Debian's Chromium, driven by Playwright. Hostile articles stand in its library throughout."""
 
+import inspect
+import itertools
 import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -17,8 +16,12 @@ import pytest
 from conftest import chromium
 from playwright.sync_api import expect
 
+from evals.bench.page import resident, served
 from index.intake import add_places
 from index.library import Library
+from ui.auth import add_user
+from ui.service import Service
+from ui.web import build, head
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None, reason="NO BROWSER: install chromium to test the page"
@@ -54,26 +57,13 @@ def own_folder(folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(own_folder):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "rag"), "ui", "--port", str(port)]
-    environment = {**os.environ, "RAG_LIBRARY": str(own_folder)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(url).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield url, process.pid
-        process.send_signal(signal.SIGINT)
+    with served(own_folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def address(server):
-    return server[0]
+    return server.address
 
 
 @pytest.fixture(scope="module")
@@ -253,9 +243,12 @@ def test_stop_works_at_once_and_leaves_the_queue(page, address):
     box = page.get_by_label("Question", exact=True)
     box.fill("Who leads the lab?")
     box.press("Enter")
-    page.get_by_label("Stop").click()
+    with page.expect_response(re.compile("run/stop")):
+        page.get_by_label("Stop").click()
     expect(page.locator(".turn")).to_contain_text("You stopped this answer", timeout=2000)
     expect(page.get_by_label("Ask", exact=True)).to_be_visible()
+    page.wait_for_timeout(100)
+    expect(page.locator("#toast")).to_be_empty()  # nothing went wrong
     for asker in askers:
         asker.join()
     assert "14.3" in ask(page, STAKE).inner_text()
@@ -411,6 +404,68 @@ def test_everything_by_keyboard(page):
     expect(page.locator("#leaf")).to_be_focused()
 
 
+STEPS = """() => {
+    Object.assign(window, {shown: [], spoken: []});
+    new MutationObserver(records => { for (const {target, addedNodes} of records) for (const node of addedNodes) {
+        if (target.matches?.('.pending .status')) shown.push(node.textContent);
+        if (target.id === 'spoken') spoken.push([performance.now(), node.textContent]); } })
+      .observe(document.querySelector('#page'), {childList: true, subtree: true}); }"""
+
+
+def test_how_far_an_answer_is_is_shown_and_spoken_at_a_calm_rate(page):
+    page.evaluate(STEPS)
+    for question in (STAKE, "When was Muse Spark released?", "Who is Alexandr Wang?"):
+        ask(page, question)
+    shown, spoken = page.evaluate("[shown, spoken]")
+    assert shown.count("Reading 3 of 10 passages") == 3 and "Searching the articles" in shown
+    assert any(re.fullmatch(r"The model reads \d+ tokens?", text) for text in shown)
+    assert any(text.startswith("Writing") for text in shown)
+    moments = [moment for moment, _ in spoken]
+    assert spoken[0][1] == "Sending the question" and len(spoken) < len(shown) / 3
+    assert all(after - before > 2900 for before, after in itertools.pairwise(moments))
+    page.wait_for_function("document.querySelector('#spoken').textContent === ''")
+    assert page.locator("#spoken").get_attribute("role") == "status"
+
+
+def sign_in(page, name, password):
+    page.get_by_label("username").fill(name)
+    page.get_by_label("password").fill(password)
+    page.get_by_role("button", name="Login").click()
+
+
+def test_two_users_of_one_browser_sign_in_ask_and_sign_out(browser, own_folder, tmp_path):
+    users = tmp_path / "users"
+    for name in ("anna", "ben"):
+        add_user(users, name, f"{name}'s own word")
+    with served(own_folder, "--auth", str(users)) as server:
+        page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
+        page.set_default_timeout(SLOW)
+        page.goto(server.address)
+        sign_in(page, "anna", "ben's own word")
+        expect(page.get_by_text("Incorrect")).to_be_visible(timeout=SLOW)
+        assert page.locator("#page").count() == 0
+        sign_in(page, "anna", "anna's own word")
+        expect(page.locator(".welcome")).to_be_visible(timeout=SLOW)
+        expect(ask(page, STAKE)).to_contain_text("14.3 billion")
+        shot(page, "signed-in")
+        page.get_by_role("button", name="Sign out anna").click()
+        expect(page.get_by_label("password")).to_be_visible(timeout=SLOW)
+        assert page.locator("#page").count() == 0
+        assert page.evaluate("fetch('gradio_api/info').then(reply => reply.status)") == 401
+
+        sign_in(page, "ben", "ben's own word")
+        expect(page.locator(".welcome")).to_be_visible(timeout=SLOW)
+        page.locator("#menu summary").click()
+        expect(page.locator("#conversations")).not_to_contain_text("Scale AI")
+        expect(ask(page, "When was Muse Spark released?")).to_contain_text("April 8, 2026")
+        page.get_by_role("button", name="Sign out ben").click()
+        sign_in(page, "anna", "anna's own word")
+        expect(page.locator(".turn")).to_contain_text("14.3 billion", timeout=SLOW)
+        page.locator("#menu summary").click()
+        expect(page.locator("#conversations .name")).to_have_count(1)
+        page.context.close()
+
+
 def ask_server(address, key, question, placed=None):
     """Ask as the page does, without a page; return the answer's text. ``placed`` is set once it has its turn."""
     join = urllib.request.Request(
@@ -430,13 +485,8 @@ def ask_server(address, key, question, placed=None):
     return last["exchange"]["answer"]["answer"]
 
 
-def resident(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
-
-
 def test_twenty_askers_get_their_own_answers_in_turn(server, page):
-    address, pid = server
+    address, pid = server.address, server.pid
     asked = [(STAKE, "14.3"), ("When was Muse Spark released?", "April 8, 2026")] * 10
     ask_server(address, "first", STAKE)
     before = resident(pid)
@@ -467,6 +517,15 @@ def test_another_site_cannot_act_on_the_library(address):
     )
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(request)
+
+
+def test_what_the_script_calls_is_what_answers(own_folder):
+    app = build(Service(own_folder))
+    answering = {function.api_name: inspect.unwrap(function.fn).__qualname__ for function in app.fns.values()}
+    called = set(re.findall(r'\b(?:call|stream|followed)\("(\w+)"', head()))
+    assert len(called) == 12 and {name: answering[name] for name in called} == {
+        name: f"Endpoints.{name}" for name in called
+    }
 
 
 def test_the_heavy_parts_load_after_the_page():

@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus.errors import RagError, Stopped, UsageError
 from rag.answer import Answer, Sentence
-from rag.assistant import Stage
+from rag.steps import Step
 from rag.turns import Turn
 from ui.conversation import exchange_html, sentence_html
 from ui.exchange import Exchange, as_value
@@ -19,11 +19,7 @@ from ui.service import Service
 Event = dict[str, Any]
 """What the page is told: one of ``stage``, ``sentence`` or, last, ``exchange``."""
 
-_STAGES: dict[Stage, str] = {
-    "searching": "Searching the articles",
-    "reading": "Reading the best passages",
-    "writing": "Writing, and checking each sentence",
-}
+_LOADING = "Loading the model"
 
 
 class Desk:
@@ -48,7 +44,7 @@ class Desk:
                 for before in turn.places():
                     yield {"stage": f"{before} before you in the queue"}
                 if not self._service.ready:
-                    yield {"stage": "Loading the model"}
+                    yield {"stage": _LOADING}
                 for value in self._answering(turn, question, previous, left_out):
                     if isinstance(value, Answer):
                         self._service.answers.add(value)
@@ -57,7 +53,7 @@ class Desk:
                         said.append(value)
                         yield {"sentence": sentence_html(value)}
                     else:
-                        yield {"stage": _STAGES[value]}
+                        yield {"stage": step_text(value)}
         except Stopped:
             yield _last(Exchange(key, question, said=tuple(sentence.text for sentence in said)))
         except RagError as error:
@@ -76,17 +72,17 @@ class Desk:
 
     def _answering(
         self, turn: Turn, question: str, previous: Sequence[str], left_out: Sequence[str]
-    ) -> Iterator[Stage | Sentence | Answer]:
-        """Run the assistant in a thread of its own, so that its stages are told while they last."""
+    ) -> Iterator[Step | Sentence | Answer]:
+        """Run the assistant in a thread of its own, so that its steps are told while they last."""
         assistant = self._service.assistant()
         chosen = chosen_ids(self._service, left_out)
         turn.on_leaving = assistant.stop
-        told: SimpleQueue[Stage | Sentence | Answer | BaseException | None] = SimpleQueue()
+        told: SimpleQueue[Step | Sentence | Answer | BaseException | None] = SimpleQueue()
 
-        def tell(stage: Stage) -> None:
+        def tell(step: Step) -> None:
             if turn.left:  # asked to stop before the assistant could hear it
                 raise Stopped("the answer was stopped")
-            told.put(stage)
+            told.put(step)
 
         def run() -> None:
             try:
@@ -106,15 +102,33 @@ class Desk:
 
 
 def _until_none(
-    told: SimpleQueue[Stage | Sentence | Answer | BaseException | None],
-) -> Iterator[Stage | Sentence | Answer]:
-    last: object = None
+    told: SimpleQueue[Step | Sentence | Answer | BaseException | None],
+) -> Iterator[Step | Sentence | Answer]:
     while (value := told.get()) is not None:
         if isinstance(value, BaseException):
             raise value
-        if value != last:
-            yield value
-        last = value
+        yield value
+
+
+def step_text(step: Step) -> str:
+    """Return what a person is told of a step, as in "Reading 3 of 10 passages"."""
+    counted = f"{step.done:,} of {step.total:,}" if step.done else f"{step.total:,}"
+    several = "s" * (step.total != 1)
+    match step.stage:
+        case "searching":
+            return "Searching the articles"
+        case "reading":
+            return f"Reading {counted} passage{several}"
+        case "loading":
+            return _LOADING
+        case "prefilling":
+            return (
+                f"The model reads {counted} token{several}"
+                if step.total
+                else "The model reads the best quotes"
+            )
+        case "writing":
+            return "Writing, and checking each sentence"
 
 
 def chosen_ids(service: Service, left_out: Sequence[str]) -> tuple[str, ...]:

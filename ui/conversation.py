@@ -71,13 +71,14 @@ def _nearest(passage: Passage) -> str:
 def _source(passage: Passage, quote: Quote, number: str = "") -> str:
     """A line of a list that opens the article at a quote."""
     return (
-        f'<li><button type="button" class="source" data-do="read"{_place(passage, quote.start, quote.end)}>{number}'
+        f'<li><button type="button" class="source"{read_data(passage, quote.start, quote.end)}>{number}'
         f'<span class="title">{text(passage.place)}</span><span class="quote" dir="auto">{text(quote.text)}</span></button></li>'
     )
 
 
-def _place(passage: Passage, start: int, end: int) -> str:
-    return f' data-article="{attribute(passage.article_id)}" data-start="{start}" data-end="{end}"'
+def read_data(passage: Passage, start: int, end: int) -> str:
+    """Return the attributes by which page.js opens a passage's article at a quote, of an element that does that."""
+    return f' data-do="read" data-article="{attribute(passage.article_id)}" data-start="{start}" data-end="{end}"'
 
 
 def _answered(key: str, answer: Answer) -> str:
@@ -107,10 +108,10 @@ def _chip(key: str, behind: tuple[Passage, Quote] | None) -> str:
     if behind is None:
         return ""
     passage, quote = behind
-    place = _place(passage, quote.start, quote.end)
+    place = read_data(passage, quote.start, quote.end)
     name = f"Source {passage.number}: {passage.title}. Opens the article at the quote."
     return (
-        f'<button type="button" class="chip" data-do="read"{place} aria-label="{attribute(name)}"'
+        f'<button type="button" class="chip"{place} aria-label="{attribute(name)}"'
         f' aria-describedby="q-{attribute(key)}">{passage.number}</button>'
         f'<span class="hidden" id="q-{attribute(key)}"><span class="title">{text(passage.place)}</span>'
         f'<span class="quote" dir="auto">{text(quote.text)}</span></span>'

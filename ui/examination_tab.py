@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from corpus.errors import RagError, UsageError
 from index.weights import cache_folder
+from ui.conversation import read_data
 from ui.examination import UNDER_WAY, Examination, State
+from ui.markup import attribute
 from ui.sheet import QUIETLY, filled, sheet
 
 if TYPE_CHECKING:
     from evals.trial import Trial
+    from rag.answer import Passage
     from ui.service import Service
 
 NOTHING, SHIPPED, UPLOADED = "nothing", "the shipped figures", "a report of mine"
@@ -61,11 +64,12 @@ def add_examination_tab(service: Service) -> None:
             with gradio.Column(scale=0, min_width=260):
                 kind = gradio.Dropdown([EVERY_KIND], value=EVERY_KIND, label="Kind")
         cases = sheet()
-        opened = gradio.State(False)
+        drawn = gradio.State(None)  # what this page shows; it is not drawn again on coming back to the tab
 
         def view(state: State, against: str, report: str | None, show: str) -> dict[Any, Any]:
             busy = state.phase in UNDER_WAY
             shown: dict[Any, Any] = {
+                drawn: state,
                 progress: progress_html(state),
                 run: gradio.update(interactive=not busy),
                 stop: gradio.update(interactive=busy),
@@ -86,14 +90,14 @@ def add_examination_tab(service: Service) -> None:
             for state in examination.states():
                 yield view(state, against, report, show)
 
-        def look(again: bool, against: str, report: str | None, show: str) -> Iterator[dict[Any, Any]]:
-            if not again:
+        def look(seen: State | None, against: str, report: str | None, show: str) -> Iterator[dict[Any, Any]]:
+            if seen is None:
                 bundled = _is_bundled(service)
                 against = SHIPPED if bundled else NOTHING
                 names = [NOTHING, *([SHIPPED] if bundled else []), UPLOADED]
-                yield {compared: gradio.update(choices=names, value=against), opened: True}
+                yield {compared: gradio.update(choices=names, value=against)}
             for state in examination.states():
-                yield view(state, against, report, show)
+                yield view(state, against, report, show) if state != seen else {drawn: state}
 
         def compare(against: str, report: str | None) -> Any:
             return filled(comparison_html(examination.state.trials, against, report))
@@ -101,10 +105,10 @@ def add_examination_tab(service: Service) -> None:
         def list_cases(show: str, kind: str) -> Any:
             return filled(cases_html(examination.state.trials, show, kind))
 
-        outputs = [progress, run, stop, comparison, figures, choice, kind, cases, compared, opened]
+        outputs = [progress, run, stop, comparison, figures, choice, kind, cases, compared, drawn]
         run.click(begin, [limit, compared, report, show], outputs, concurrency_limit=None, **QUIETLY)
         stop.click(examination.stop, queue=False, **QUIETLY)
-        tab.select(look, [opened, compared, report, show], outputs, concurrency_limit=None, **QUIETLY)
+        tab.select(look, [drawn, compared, report, show], outputs, concurrency_limit=None, **QUIETLY)
         compared.input(compare, [compared, report], comparison, **QUIETLY)
         report.upload(lambda: UPLOADED, None, compared, **QUIETLY).then(
             compare, [compared, report], comparison, **QUIETLY
@@ -209,4 +213,14 @@ def cases_html(trials: Sequence[Trial], show: str, kind: str) -> str:
     more = len(chosen) - MOST_SHOWN
     note = f"<p>And {more} more; choose a kind to see them.</p>" if more > 0 else ""
     none = "<p>There are no such cases.</p>" if trials and not chosen else ""
-    return "".join(map(drawn_case, chosen[:MOST_SHOWN])) + note + none
+    return "".join(drawn_case(trial, _opener) for trial in chosen[:MOST_SHOWN]) + note + none
+
+
+def _opener(passage: Passage) -> str:
+    """Return a button for each quote of a passage: page.js opens the article there, beside the conversation."""
+    name = attribute(f"Open in the reader: {passage.place}")
+    return "".join(
+        f' <button type="button" class="cite"{read_data(passage, quote.start, quote.end)} aria-label="{name}">'
+        "Open in the reader</button>"
+        for quote in passage.quotes
+    )

@@ -4,7 +4,8 @@ window.faqtual = (() => {
   const user = window.gradio_config?.username;  // who signed in, where people do: each has their own store
   const STORE = user ? `faqtual/${user}` : "faqtual";
   const MOST_KEPT = 50;
-  let root, kept, asking = null, editing = false, cites = [], cite = -1, opener = null, toastTimer = 0, drags = 0, wanted = 0;
+  const CALM = 3000;  // milliseconds between two things that a screen reader says of an answer that is awaited
+  let root, kept, asking = null, editing = false, cites = [], cite = -1, opener = null, toastTimer = 0, spoken = "", speechTimer = 0, drags = 0, wanted = 0;
 
   const $ = (id) => root.querySelector(`#${id}`);
   const key = () => Date.now().toString(36) + "-" + Math.floor(Math.random() * 1e9).toString(36);
@@ -20,15 +21,20 @@ window.faqtual = (() => {
     if (!reply.ok) throw new Error(`status ${reply.status}`);
     return reply.json();
   }
+  const unreached = () => toast("The server does not answer. Is rag ui still running? Start it again, then reload this page.");
   async function call(name, ...values) {
     try {
       const result = (await post(`run/${name}`, values)).data[0];
       if (result.error) toast(result.error);
       return result;
     } catch {
-      toast("The server does not answer. Is rag ui still running? Start it again, then reload this page.");
+      unreached();
       return { error: true };
     }
+  }
+  async function leave() {
+    try { await fetch("logout", { redirect: "manual" }); } catch { return unreached(); }
+    location.reload();
   }
   async function stream(name, values, heard, signal) {
     const { event_id: id } = await post(`call/${name}`, values);
@@ -139,8 +145,10 @@ window.faqtual = (() => {
     const mine = { id: key(), control: new AbortController(), talk, question, said: [] };
     asking = mine;
     const pending = make("article", "turn pending", "", { key: mine.id });
-    const status = make("p", "status", "Sending the question");
-    status.setAttribute("role", "status");
+    const status = make("p", "status", "");
+    status.setAttribute("aria-hidden", "true");
+    const tell = (text) => { status.textContent = text; speak(text); };
+    tell("Sending the question");
     const said = make("p", "said", "");
     pending.append(make("h3", "asked", question), said, status);
     $("log").append(pending);
@@ -150,7 +158,7 @@ window.faqtual = (() => {
     try {
       await stream("ask", [mine.id, question, previous, kept.leftOut], (event) => {
         if (asking !== mine) return;
-        if (event.stage) status.textContent = event.stage;
+        if (event.stage) tell(event.stage);
         if (event.sentence) {
           if (said.childNodes.length) said.append(" ");
           said.insertAdjacentHTML("beforeend", event.sentence);
@@ -164,8 +172,15 @@ window.faqtual = (() => {
     }
     if (asking === mine) finish(mine, last);
   }
+  function speak(text) {
+    spoken = text;
+    if (speechTimer) return;
+    $("spoken").textContent = text;
+    speechTimer = setTimeout(() => { speechTimer = 0; if ($("spoken").textContent !== spoken) speak(spoken); }, CALM);
+  }
   async function finish(mine, event) {
     asking = null;
+    speak("");
     waiting(false);
     mine.talk.exchanges.push(event.exchange);
     kept.conversations = [mine.talk, ...kept.conversations.filter((c) => c !== mine.talk)].slice(0, MOST_KEPT);
@@ -360,8 +375,8 @@ window.faqtual = (() => {
   /* the reader */
 
   async function read(id, start, end, from) {
-    const around = from?.closest(".turn");
-    cites = around ? [...around.querySelectorAll(".chip, .nearest .source")] : [];
+    const around = from?.closest(".turn, .case");
+    cites = around ? [...around.querySelectorAll(".chip, .nearest .source, .cite")] : [];
     if (from && !cites.includes(from)) from = cites.find((c) => c.dataset.start === String(start) && c.dataset.article === id);
     cite = cites.indexOf(from);
     const spans = cites.filter((c) => c.dataset.article === id).map((c) => [Number(c.dataset.start), Number(c.dataset.end)]);
@@ -372,7 +387,7 @@ window.faqtual = (() => {
     $("which").textContent = cite >= 0 ? `Citation ${cite + 1} of ${cites.length}` : "";
     $("before").disabled = cite <= 0;
     $("after").disabled = cite < 0 || cite >= cites.length - 1;
-    root.querySelectorAll(".chip.on").forEach((c) => c.classList.remove("on"));
+    document.querySelectorAll(".chip.on, .cite.on").forEach((c) => c.classList.remove("on"));
     if (cite >= 0) cites[cite].classList.add("on");
     if (result.error) return $("leaf").replaceChildren(make("p", "vacant", result.error));
     $("leaf").innerHTML = result.html;
@@ -400,7 +415,7 @@ window.faqtual = (() => {
     root.classList.remove("show-shelf", "show-reader");
     $("talk").inert = false;
     const back = $("reader").contains(document.activeElement) && cites[cite]?.isConnected ? cites[cite] : open && opener;
-    back?.focus?.({ preventScroll: true });
+    if (back) (back.offsetParent ? back : $("scroll")).focus({ preventScroll: true });
   }
 
   /* small things */
@@ -445,7 +460,7 @@ window.faqtual = (() => {
     copy: (b) => copy(b.dataset.text), good: (b) => judge(b, true), bad: correct,
     fresh: () => { select(""); $("question").focus(); }, switch: (b) => select(b.dataset.id), rename, forget: (b) => forget(b.dataset.id), export: exported,
     before: () => step(-1), after: () => step(1),
-    "open-shelf": () => drawer("shelf"), "open-reader": () => drawer("reader"), "close-drawer": close,
+    "open-shelf": () => drawer("shelf"), "open-reader": () => drawer("reader"), "close-drawer": close, leave,
   };
 
   function listen() {
@@ -458,6 +473,10 @@ window.faqtual = (() => {
       root.addEventListener(on, (event) => { const t = event.target.closest("[aria-describedby]"); if (t) tip(t); });
       root.addEventListener(off, (event) => { if (event.target.closest("[aria-describedby]") && !event.relatedTarget?.closest?.("#tip")) tip(null); });
     }
+    document.addEventListener("click", (event) => {  // a case of the examination, in the tab beside
+      const button = event.target.closest(".sheet .cite");
+      if (button) { document.getElementById("chat-tab-button").click(); actions.read(button); }
+    });
     $("tip").addEventListener("mouseleave", () => tip(null));
     $("scroll").addEventListener("scroll", () => tip(null), { passive: true });
     document.addEventListener("keydown", (event) => {
@@ -492,6 +511,11 @@ window.faqtual = (() => {
     root = element.querySelector("#page");
     if (!root || root.started) return;
     root.started = true;
+    if (user) {
+      $("leave").hidden = false;
+      $("leave").title = `Sign out ${user}`;
+      $("leave").setAttribute("aria-label", $("leave").title);
+    }
     load(); listen(); menu(); shelf(); show();
   }
   return { start };

@@ -16,12 +16,13 @@ p{margin:.3rem 0;max-width:70ch}h3{font-size:1rem;font-weight:600;margin:1.2rem 
 .bar{height:.5rem;border-radius:.25rem;overflow:hidden;background:var(--border-color-primary)}
 .bar div{height:100%;background:var(--color-accent);transition:width .3s}
 [role=status]{min-height:1.5rem}[role=alert]{color:var(--bad)}
-:is(summary,table):focus-visible{outline:2px solid var(--color-accent);outline-offset:2px;border-radius:4px}
+:is(summary,table,button):focus-visible{outline:2px solid var(--color-accent);outline-offset:2px;border-radius:4px}
 """
 _TABLES = """
 .facts td{text-align:left;overflow-wrap:anywhere}.facts th{white-space:nowrap;color:var(--quiet);padding-right:2rem}
 .beside{display:flex;flex-wrap:wrap;gap:0 5rem}a{color:inherit;text-decoration:underline}
-.note{font-size:.85rem;color:var(--quiet)}
+.cite{font-size:.85rem;line-height:1.7rem;text-decoration:underline;text-underline-offset:3px;color:var(--color-accent)}
+.cite.on{font-weight:600}b:has(+.cite){margin-right:.5rem}.note{font-size:.85rem;color:var(--quiet)}
 """
 QUIETLY = {"api_visibility": "private", "show_progress": "hidden"}
 """For events: nobody calls them by name, and no spinner covers what they change."""

@@ -35,7 +35,7 @@ def build(service: Service) -> Any:
     with gradio.Blocks(
         title="Faqtual", analytics_enabled=False, fill_width=True, delete_cache=(600, 600)
     ) as app:
-        endpoints = Endpoints(service, app.upload_file_set)
+        _add_endpoints(Endpoints(service, app.upload_file_set))
         with gradio.Tabs(elem_id="tabs"):
             with gradio.Tab("Chat", elem_id="chat-tab"):
                 gradio.HTML(
@@ -43,14 +43,18 @@ def build(service: Service) -> Any:
                 )
             add_examination_tab(service)
             add_about_tab(service)
-        hidden: Any = {"api_visibility": "undocumented"}  # the log-in page would list them
-        many: dict[str, Any] = {"concurrency_limit": MOST_ASKERS, **hidden}
-        gradio.api(endpoints.ask, api_name="ask", **many)
-        gradio.api(endpoints.add, api_name="add", **many)
-        gradio.api(endpoints.bundled, api_name="bundled", **many)
-        for name in "stop conversation welcome shelf reading remove undo feedback export".split():
-            gradio.api(explained_to_the_page(getattr(endpoints, name)), api_name=name, queue=False, **hidden)
     return app
+
+
+def _add_endpoints(endpoints: Endpoints) -> None:
+    """Let the script call what it calls, before any tab takes one of the names: Gradio would then give another."""
+    import gradio
+
+    hidden: Any = {"api_visibility": "undocumented"}  # the log-in page would list them
+    for name in ("ask", "add", "bundled"):
+        gradio.api(getattr(endpoints, name), api_name=name, concurrency_limit=MOST_ASKERS, **hidden)
+    for name in "stop conversation welcome shelf reading remove undo feedback export".split():
+        gradio.api(explained_to_the_page(getattr(endpoints, name)), api_name=name, queue=False, **hidden)
 
 
 def head() -> str:

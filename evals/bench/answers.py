@@ -28,6 +28,7 @@ from rag.answer import Answer
 from rag.assistant import Assistant, fill_if_empty
 from rag.generate import Generator
 from rag.models import ModelFile, find_model
+from rag.steps import Tell
 
 _COLD_RUNS = 5
 _BARE_RUNS = 3
@@ -150,9 +151,11 @@ def main() -> None:
         prompts: list[tuple[str, str]] = []
         stream = Generator.stream
 
-        def recorded(self: Generator, system: str, user: str) -> Iterator[str]:
+        def recorded(
+            self: Generator, system: str, user: str, tell: Tell = lambda step: None
+        ) -> Iterator[str]:
             prompts.append((system, user))
-            return stream(self, system, user)
+            return stream(self, system, user, tell)
 
         Generator.stream = recorded  # type: ignore[method-assign]
         print("\n".join(warm(assistant, questions)), flush=True)
