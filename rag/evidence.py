@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from index.sentences import statements
@@ -48,8 +48,10 @@ SIGNALS = (
     "relevance",
     "sentence",
     "answer",
+    "relevance_share",
+    "sentence_share",
 )
-"""The names of a sentence's signals, in the order of ``Candidate.signals``."""
+"""The names of a sentence's signals, in the order of ``Candidate.signals``; a share is the logarithm of a probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +118,18 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
     around = {p.number: stems_of(f"{p.title} {p.heading} {p.text}") for p in passages}
     names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
     weight = _word_weights(stems_of(question), names, stems)
+    reads = [_read_at(retrieved, retrieved.passage.start + span.start) for retrieved, span in spots]
+    relevant = {r.passage.number: max((s.relevance for s in r.read), default=0.0) for r in found}
+    relevances = log_sum(relevant.values())
+    scores = log_sum(read.sentence for read in reads if read)
     sentences = []
-    for (retrieved, span), text, words in zip(spots, texts, stems, strict=True):
+    for (retrieved, span), text, words, read in zip(spots, texts, stems, reads, strict=True):
         passage = retrieved.passage
         nearby = around[passage.number]
         overlap = sum(w for word, w in weight.items() if word in words)
         context = sum(w for word, w in weight.items() if word in nearby)
         kind = _answers_kind(question, text)
         start = passage.start + span.start
-        read = next((one for one in retrieved.read if one.start <= start < one.end), None)
         unknown = len(names - nearby)
         signals = (
             overlap,
@@ -136,10 +141,26 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
             float(min(unknown, 3)),
             float(bool(names) and not unknown),
             *((read.relevance, read.sentence, read.answer) if read else _NOT_READ),
+            relevant[passage.number] - relevances,
+            (read.sentence if read else 0.0) - scores,
         )
         quote = Quote(start, passage.start + span.end, text)
         sentences.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
     return sentences
+
+
+def _read_at(retrieved: Retrieved, start: int) -> ReadSentence | None:
+    return next((one for one in retrieved.read if one.start <= start < one.end), None)
+
+
+def log_sum(odds: Iterable[float]) -> float:
+    """Return the logarithm of the sum of what the log-odds stand for, with "none of these" (0) beside them.
+
+    The reader is trained by this sum: a log-odds less it is the logarithm of the probability among all that was read.
+    """
+    values = [0.0, *odds]
+    most = max(values)
+    return most + math.log(sum(math.exp(value - most) for value in values))
 
 
 def _may_answer(question: str, sentence: str) -> bool:

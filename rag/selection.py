@@ -26,11 +26,12 @@ def best_evidence(
     best = [e for e in evidence[:1] if e.confidence >= least_confidence()]
     if not best:
         return []
-    sure = [e for e in evidence[1:_CONSIDERED] if e.confidence >= least_confidence()]
+    others = evidence[1:_CONSIDERED]
+    sure = (e for e in others if e.confidence >= least_confidence())
     opposed = next((e for e in sure if opposes(question, e, best[0], passages)), None)
     if opposed is not None:
         return [best[0], opposed]
-    for candidate in sure:
+    for candidate in others:
         if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
             best.append(candidate)
         if len(best) == MOST_SENTENCES:

@@ -22,7 +22,7 @@ from index.embed import set_offline
 from index.weights import sha256_of
 from rag import logistic
 from rag.reader import WEIGHTS, Reader
-from rag.training.fit import fit_all, write_weights
+from rag.training.fit import Memo, fit_all, write_weights
 from rag.training.groups import library_of, prepare, read_groups
 from rag.training.sets import WRITTEN, read_pools
 
@@ -71,9 +71,10 @@ def _fit(options: argparse.Namespace) -> None:
         logistic.forget()
 
     with library_of(options.folder) as library:
-        read = Reader(options.reader).read
+        read = options.folder / f"read-{sha256_of(options.reader)[:12]}.jsonl"
+        memo = Memo(Reader(options.reader).read, read)
         pools = read_pools(options.data, options.written)
-        made = fit_all(library, pools, read, use, options.questions, options.seed, _progress())
+        made = fit_all(library, pools, memo, use, options.questions, options.seed, _progress())
     use(made)
     print(json.dumps(made["made"], indent=2))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from rag.training.sets import WRITTEN_POOL, Part, Pool, Question
 FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
-_NOISE = 0.02  # about the standard error of the sum that thresholds are compared by
+_LOST = 0.05  # of the right answers, to abstaining
 Kind = Literal["asked", "left out", "near miss"]
 
 
@@ -49,12 +49,17 @@ class Asked:
 
 
 class Memo:
-    """Keeps what was read: a question is asked more than once."""
+    """Keeps what was read, in a file too: a question is asked more than once, and a fit made more than once."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, file: Path) -> None:
         self._read = read
         self._encoder = QuestionEncoder()
         self._readings: dict[tuple[str, str, int], tuple[ReadSentence, ...]] = {}
+        if file.exists():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                question, article_id, number, sentences = json.loads(line)
+                self._readings[question, article_id, number] = tuple(ReadSentence(*one) for one in sentences)
+        self._file = file.open("a", encoding="utf-8", buffering=1)
 
     def encode(self, question: str) -> Vectors:
         """Return a question's unit vector."""
@@ -65,7 +70,8 @@ class Memo:
         """Return the reader's scores."""
         key = (question, chunk.article_id, chunk.number)
         if key not in self._readings:
-            self._readings[key] = self._read(question, chunk)
+            self._readings[key] = read = self._read(question, chunk)
+            self._file.write(json.dumps([*key, [astuple(one) for one in read]]) + "\n")
         return self._readings[key]
 
 
@@ -187,22 +193,13 @@ def _chances(confidence: Logistic, rows: Sequence[Sequence[float]]) -> Any:
 
 
 def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logistic) -> float:
-    """Return the threshold with the best sum of right answers shown, and left-out questions and near misses refused.
+    """Return the highest threshold that at most a twentieth of the right answers fall below.
 
-    Of those that are as good as the best but for chance, the lowest: a person can see that an answer does not fit.
+    Silence where there is an answer is the worse fault: a person can see that a quote does not fit.
     """
     rows, right = _firsts(asked, rank)
-    chances, truth = _chances(confidence, rows), np.array(right)
-    refusable = [chances[[a.kind == kind for a in asked]] for kind in ("left out", "near miss")]
-    refusable = [kind for kind in refusable if len(kind)]
-
-    def gain(threshold: float) -> float:
-        refused = [(kind < threshold).mean() for kind in refusable]
-        return float((chances[truth] >= threshold).mean() + np.mean(refused))
-
-    gains = {t: gain(t) for t in np.arange(0.05, 0.95, 0.01)}
-    best = max(gains.values())
-    return round(float(min(t for t, reached in gains.items() if reached >= best - _NOISE)), 2)
+    chances = _chances(confidence, rows)[np.array(right)]
+    return float(np.floor(100 * np.quantile(chances, _LOST)) / 100)
 
 
 _NEEDLESS = 0.1  # what a sentence too many costs, as a share of an answer
@@ -292,7 +289,7 @@ def write_weights(changes: dict[str, Any], output: Path = WEIGHTS) -> None:
 def fit_all(
     library: Library,
     pools: Sequence[Pool],
-    read: Read,
+    memo: Memo,
     use: Callable[[dict[str, Any]], None],
     questions: int,
     seed: int,
@@ -302,7 +299,6 @@ def fit_all(
 
     ``use`` makes the fits so far the ones that retrieval uses.
     """
-    memo = Memo(read)
     tuning = sample(pools, "tune", questions, seed)
     fits: dict[str, Any] = {}
 
