@@ -35,6 +35,7 @@ from ui.serving import Serving, launch_options
 from ui.sheet import CSS
 from ui.web import build, head
 
+SLOW = 180_000
 HOSTILE = (
     "</p><img src=x onerror=alert(1)><script>alert(2)</script> ${alert(3)} {{alert 4}} \u202e" + "w" * 300
 )
@@ -170,7 +171,12 @@ def test_cases_are_chosen_by_kind_and_outcome(state):
     shown = cases_html(state.trials, ALL, "faq")
     assert shown.count("<details") == 1 and "<mark>" in shown and "expected" in shown
     (faq,) = (trial for trial in state.trials if trial.case.slice == "faq")
-    assert shown.count("Open in the reader</button>") == sum(len(p.quotes) for p in faq.answer.passages) > 0
+    assert shown.count(">Open in the reader</button>") == sum(len(p.quotes) for p in faq.answer.passages) == 1
+    (cited,) = (p for p in faq.answer.passages if p.cited)
+    two = replace(cited, quotes=(Quote(cited.start, cited.start + 5, ""), *cited.quotes))
+    shown = cases_html([replace(faq, answer=replace(faq.answer, passages=(two,)))], ALL, EVERY_KIND)
+    assert f'data-start="{cited.start}" data-end="{cited.start + 5}"' in shown
+    assert ">Open quote 1 in the reader<" in shown and ">Open quote 2 in the reader<" in shown
     assert "no such cases" in cases_html(state.trials, ALL, HOSTILE) and cases_html((), ALL, EVERY_KIND) == ""
     many = cases_html(state.trials * 60, ALL, EVERY_KIND)
     assert many.count("<details") == 300 and "And 60 more" in many
@@ -296,7 +302,7 @@ def opens_in_the_reader(page, case):
     cite = case.locator(".cite").first
     quote = case.locator("mark").first.inner_text()
     cite.press("Enter")
-    page.locator("#leaf mark.on").first.wait_for(timeout=20_000)
+    page.locator("#leaf mark.on").first.wait_for(timeout=SLOW)
     assert page.get_by_role("tab", name="Chat").get_attribute("aria-selected") == "true"
     assert "".join(page.locator("#leaf mark.on").all_text_contents()) == quote
     assert (
@@ -307,7 +313,7 @@ def opens_in_the_reader(page, case):
     assert page.evaluate("document.activeElement.id") == "leaf"
     page.keyboard.press("Escape")
     page.get_by_role("tab", name="Examination").press("Enter")
-    cite.wait_for()
+    cite.wait_for(timeout=SLOW)
     page.wait_for_timeout(700)
     assert cite.is_visible()  # the case is still open
 
@@ -327,11 +333,11 @@ def test_both_tabs_by_keyboard_in_a_browser(address, browser, mode, width):
         page.get_by_label("Questions of each kind").click()
         page.get_by_role("option", name="1", exact=True).click()
         page.get_by_role("button", name="Run").press("Enter")
-        page.get_by_role("button", name="Stop").click(timeout=20_000)
-    page.get_by_text(re.compile("^(Stopped|Done)")).wait_for(timeout=20_000)
+        page.get_by_role("button", name="Stop").click(timeout=SLOW)
+    page.get_by_text(re.compile("^(Stopped|Done)")).wait_for(timeout=SLOW)
     if mode == "light":
         page.get_by_role("button", name="Run").click()
-        page.get_by_text(re.compile("^Done: 6 of 6")).wait_for(timeout=60_000)
+        page.get_by_text(re.compile("^Done: 6 of 6")).wait_for(timeout=SLOW)
     case = page.locator("details.case:has(.cite)").first
     case.locator("summary").press("Enter")
     assert case.locator("mark").first.is_visible()

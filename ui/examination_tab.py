@@ -218,9 +218,10 @@ def cases_html(trials: Sequence[Trial], show: str, kind: str) -> str:
 
 def _opener(passage: Passage) -> str:
     """Return a button for each quote of a passage: page.js opens the article there, beside the conversation."""
-    name = attribute(f"Open in the reader: {passage.place}")
-    return "".join(
-        f' <button type="button" class="cite"{read_data(passage, quote.start, quote.end)} aria-label="{name}">'
-        "Open in the reader</button>"
-        for quote in passage.quotes
-    )
+    buttons = []
+    for number, quote in enumerate(passage.quotes, start=1):
+        name = f"Open quote {number} in the reader" if len(passage.quotes) > 1 else "Open in the reader"
+        label = attribute(f"{name}: {passage.place}")
+        data = read_data(passage, quote.start, quote.end)
+        buttons.append(f' <button type="button" class="cite"{data} aria-label="{label}">{name}</button>')
+    return "".join(buttons)
