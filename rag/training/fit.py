@@ -232,16 +232,17 @@ def report(
     error = sum(
         abs(chance[bins == b].mean() - truth[bins == b].mean()) * (bins == b).mean() for b in set(bins)
     )
-    answerable, missed = kinds == "asked", kinds == "near miss"
+    answerable, left_out, missed = (kinds == kind for kind in ("asked", "left out", "near miss"))
     figures = {
         "passage first": np.array([a.passage_right for a in asked])[answerable].mean(),
         "first sentence contains the answer": truth[answerable].mean(),
         "answered, of answerable": shown[answerable].mean(),
         "right, of answered": truth[answerable & shown].mean(),
-        "abstained, article left out": 1 - shown[kinds == "left out"].mean(),
         "confidence AUC": roc_auc_score(truth, chance),
         "expected calibration error": error,
     }
+    if left_out.any():
+        figures["abstained, article left out"] = 1 - shown[left_out].mean()
     if missed.any():
         figures["abstained, near misses"] = 1 - shown[missed].mean()
     shows = [
@@ -283,7 +284,7 @@ def as_json(fit: Logistic, signals: Sequence[str]) -> dict[str, Any]:
 def write_weights(changes: dict[str, Any], output: Path = WEIGHTS) -> None:
     """Change some parts of the weights file."""
     had = json.loads(output.read_text()) if output.exists() else {}
-    output.write_text(json.dumps({**had, **changes}, indent=2) + "\n")
+    output.write_text(json.dumps({**had, **changes}, indent=2, allow_nan=False) + "\n")
 
 
 def fit_all(
