@@ -202,7 +202,7 @@ def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logisti
     return float(np.floor(100 * np.quantile(chances, _LOST)) / 100)
 
 
-_NEEDLESS = 0.1  # what a sentence too many costs, as a share of an answer
+_NEEDLESS = 0.2  # what a sentence too many costs, as a share of an answer
 _ODDS = tuple(np.arange(-2.0, 2.01, 0.25))
 
 
@@ -222,9 +222,7 @@ def choose_joining(asked: Sequence[Asked], rank: Logistic, confidence: Logistic)
 def report(
     asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float, joining: float
 ) -> dict[str, float]:
-    """Return the figures over these questions."""
-    from sklearn.metrics import roc_auc_score
-
+    """Return the figures over these questions; one that there are no cases of is left out."""
     rows, right = _firsts(asked, rank)
     chance = _chances(confidence, rows)
     kinds, truth, shown = np.array([a.kind for a in asked]), np.array(right), chance >= threshold
@@ -233,31 +231,39 @@ def report(
         abs(chance[bins == b].mean() - truth[bins == b].mean()) * (bins == b).mean() for b in set(bins)
     )
     answerable, left_out, missed = (kinds == kind for kind in ("asked", "left out", "near miss"))
-    figures = {
-        "passage first": np.array([a.passage_right for a in asked])[answerable].mean(),
-        "first sentence contains the answer": truth[answerable].mean(),
-        "answered, of answerable": shown[answerable].mean(),
-        "right, of answered": truth[answerable & shown].mean(),
-        "confidence AUC": roc_auc_score(truth, chance),
-        "expected calibration error": error,
-    }
-    if left_out.any():
-        figures["abstained, article left out"] = 1 - shown[left_out].mean()
-    if missed.any():
-        figures["abstained, near misses"] = 1 - shown[missed].mean()
     shows = [
         shown_share(a, ranked(a.candidates, rank, confidence), joining) for a in asked if a.kind == "asked"
     ]
-    figures["answer contains the answer"] = np.mean([share > 0 for _, _, share in shows])
-    figures["share of the answers shown"] = np.mean([share for _, _, share in shows])
-    figures["sentences shown"] = np.mean([count for count, _, _ in shows if count])
     missing = {a.pool for a in asked if a.kind == "near miss"} & {a.pool for a in asked if a.kind == "asked"}
     either = np.array([a.pool in missing for a in asked]) & (missed | answerable)
-    if either.any():
-        figures["near misses AUC"] = roc_auc_score(answerable[either], chance[either])
-    return {"questions": int(answerable.sum())} | {
-        name: round(float(value), 4) for name, value in figures.items()
+    figures = {
+        "passage first": _mean(np.array([a.passage_right for a in asked])[answerable]),
+        "first sentence contains the answer": _mean(truth[answerable]),
+        "answer contains the answer": _mean([share > 0 for _, _, share in shows]),
+        "share of the answers shown": _mean([share for _, _, share in shows]),
+        "sentences shown": _mean([count for count, _, _ in shows if count]),
+        "answered, of answerable": _mean(shown[answerable]),
+        "right, of answered": _mean(truth[answerable & shown]),
+        "abstained, article left out": _mean(~shown[left_out]),
+        "abstained, near misses": _mean(~shown[missed]),
+        "near misses AUC": _area(answerable[either], chance[either]),
+        "confidence AUC": _area(truth, chance),
+        "expected calibration error": float(error),
     }
+    return {"questions": int(answerable.sum())} | {
+        name: round(value, 4) for name, value in figures.items() if value is not None
+    }
+
+
+def _mean(values: Any) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _area(truth: Any, chance: Any) -> float | None:
+    """The area under the ROC curve, None where all cases are of one kind."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth, chance)) if len(set(truth)) == 2 else None
 
 
 def shown_share(asked: Asked, evidence: Sequence[Evidence], joining: float) -> tuple[int, int, float]:
