@@ -13,7 +13,7 @@ from typing import Literal
 from corpus.errors import Stopped, UsageError
 from corpus.readers import bundled_articles, read_articles
 from index.chunk import Chunk
-from index.embed import QuestionEncoder, Vectors
+from index.embed import Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
@@ -46,17 +46,16 @@ class Assistant:
 
     def __init__(self, library: Library, model: Model) -> None:
         """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
-        library.check_make()
+        library.encode([])  # loads the embedder now, not at the first question
         self.library = library
         self.model = model
-        self._encoder = QuestionEncoder()
         self._reader = Reader()
         self._stopping = threading.Event()
         self._generator: Generator | RemoteGenerator | None = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' unit vectors, as questions have them."""
-        return self._encoder.encode(texts)
+        return self.library.encode(texts)
 
     def stop(self) -> None:
         """End the answer that is being given, from another thread: its stream raises Stopped within milliseconds."""
@@ -114,7 +113,7 @@ class Assistant:
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
-        vector = self._encoder.encode([alone])[0]
+        vector = self.library.encode([alone])[0]
         found = retrieve(self.library, alone, vector, top_k, article_ids, functools.partial(self._read, tell))
         passages = [retrieved.passage for retrieved in found]
         evidence = rank_evidence(alone, found)
