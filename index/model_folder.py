@@ -50,8 +50,8 @@ _Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 def read_embedder(folder: Path, known: Embedder | None = None) -> Embedder:
     """Return the embedder in ``folder``; its ``in_llama`` says that it has the form of those that llama.cpp runs.
 
-    The weights are read unless they have the size and time of change of ``known``. Raises ModelError if something
-    is missing, damaged or not supported.
+    The weights are not read if they are those of ``known``: in the same folder, of the same size and time of change.
+    Raises ModelError if something is missing, damaged or not supported.
     """
     files = _Files(folder.expanduser().absolute())
     config = _config(files)
@@ -69,9 +69,8 @@ def read_embedder(folder: Path, known: Embedder | None = None) -> Embedder:
     plain = modes in (["mean"], ["cls"]) and pooling.get("include_prompt", True) is True
     in_llama = _is_bert(files, config, tensors, dimensions) and plain
     now = stamp(files.weights)
-    unchanged = known is not None and now == {"size": known.size, "changed_ns": known.changed_ns}
     return Embedder(
-        sha256=known.sha256 if known is not None and unchanged else sha256_of(files.weights),
+        sha256=_known_sha256(files, known, now) or sha256_of(files.weights),
         settings=files.digest.hexdigest(),
         dimensions=dimensions * len(modes),
         pooling="+".join(modes),
@@ -99,6 +98,13 @@ def require_unchanged(embedder: Embedder) -> None:
             f"{wrong}, and the library is made with it; put {embedder.name} back, or say where it lies with: "
             "rag add --embedder FOLDER, or go back with: rag add --rebuild --embedder bundled"
         )
+
+
+def _known_sha256(files: _Files, known: Embedder | None, now: Mapping[str, int]) -> str:
+    """Return the weights' SHA-256 as ``known`` has it, or nothing where they may be others."""
+    if known is None or known.folder != str(files.folder):
+        return ""
+    return known.sha256 if now == {"size": known.size, "changed_ns": known.changed_ns} else ""
 
 
 def _name_of(folder: Path) -> str:

@@ -563,3 +563,19 @@ def test_two_embedders_are_equal_that_give_the_same_vectors(models, copy):
     assert one == other and one.folder != other.folder and one.identity == other.identity
     settings("config_sentence_transformers.json", prompts={"query": "ask: "})(copy)
     assert find_embedder(str(copy)) != one != BUNDLED
+
+
+def test_other_weights_of_the_same_size_and_time_are_not_taken_for_known_ones(models, copy):
+    known = find_embedder(str(models["cls"]))
+    path = copy / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(known.changed_ns, known.changed_ns))
+    other = find_embedder(str(copy), known)
+    assert (other.size, other.changed_ns) == (known.size, known.changed_ns) and other != known
+
+
+def test_a_library_of_before_keeps_its_record_of_the_bundled_embedder(tmp_path):
+    assert BUNDLED.record == f"{embed.EMBEDDER} {embed.EMBEDDER_SHA256}"
+    with Library(tmp_path / "library") as library:
+        assert library.embedder() == BUNDLED
