@@ -15,7 +15,6 @@ from corpus.article import Article, Section
 from corpus.blocks import clean
 from corpus.errors import ArticleError
 from evals.score import mrr, ndcg_at_k, recall_at_k
-from index.embed import QuestionEncoder
 from index.library import Library, Progress
 from rag.retrieve import rank_chunks
 
@@ -116,10 +115,9 @@ def _judgements(folder: Path) -> dict[str, dict[str, float]]:
 
 def rank_documents(library: Library, queries: Sequence[Query], progress: Progress) -> list[Ranking]:
     """Retrieve for each query; documents are named by their source."""
-    encoder = QuestionEncoder()
     rankings = []
     for done, query in enumerate(queries, start=1):
-        found = rank_chunks(library, query.text, encoder.encode([query.text])[0], _DEPTH)
+        found = rank_chunks(library, query.text, library.encode([query.text])[0], _DEPTH)
         ids = dict.fromkeys(one.chunk.article_id for one in found)
         sources = library.sources(ids)
         rankings.append(Ranking(query, tuple(sources[article_id] for article_id in ids)))

@@ -59,12 +59,12 @@ def _fitting(text: str, spans: list[Span], count: CountPieces, most: int) -> lis
         if pieces <= most:
             fitting.append((span, pieces))
         else:
-            fitting.extend(_cut(text, span, count, most))
+            fitting.extend(cut(text, span, count, most))
     return fitting
 
 
-def _cut(text: str, span: Span, count: CountPieces, most: int) -> list[Sized]:
-    """Halve a span near its middle, at white space where there is any, until every part fits."""
+def cut(text: str, span: Span, count: CountPieces, most: int) -> list[Sized]:
+    """Halve a span near its middle, at white space where there is any, until every part has at most ``most`` pieces."""
     pieces = count([text[span.start : span.end]])[0]
     if pieces <= most or span.end - span.start < 2:
         return [(span, pieces)]
@@ -72,7 +72,7 @@ def _cut(text: str, span: Span, count: CountPieces, most: int) -> list[Sized]:
     space = text.rfind(" ", span.start + 1, middle)
     middle = space if space > span.start else middle
     halves = (Span(span.start, middle), Span(middle + (text[middle] == " "), span.end))
-    return [part for half in halves for part in _cut(text, half, count, most)]
+    return [part for half in halves for part in cut(text, half, count, most)]
 
 
 def _chunks(text: str, sentences: list[Sized], most: int) -> Iterator[Span]:

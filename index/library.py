@@ -33,7 +33,9 @@ from index.database import (
     insert_chunks,
     raise_generation,
 )
+from index.embedder import Embedder
 from index.feedback import Feedback, insert_feedback, stored_feedback
+from index.model_folder import require_unchanged
 from index.spelling import corrected
 from index.vectors import Hit, State, VectorIndex, lists_for, saved_state
 from index.windows import WINDOW, Window, embedding_text, windows
@@ -45,10 +47,9 @@ Progress = Callable[[str, int, int], None]
 
 MAKE = {
     "format": FORMAT,
-    "embedder": f"{embed.EMBEDDER} {embed.EMBEDDER_SHA256}",
     "chunking": f"paragraphs of at most {CHUNK_PIECES} pieces, prefix {PREFIX_PIECES}",
 }
-"""What a library's chunks and vectors depend on; another make cannot be searched with this one's code."""
+"""What a library's chunks depend on, besides its embedder; another make cannot be searched with this one's code."""
 
 _STALE_SHARE = 0.1  # of the dense index, that may change in memory before its file is written anew
 _STALE_CHUNKS = 1000
@@ -90,8 +91,9 @@ class Library:
         Raises LibraryError if the folder cannot be written or read, or its database is damaged.
         """
         self.folder = folder
-        self._database = Database(folder, MAKE)
+        self._database = Database(folder, {**MAKE, "embedder": embed.BUNDLED.record})
         self._vectors: tuple[State, VectorIndex] | None = None
+        self._encoder: embed.QuestionEncoder | None = None
 
     def __enter__(self) -> Library:
         return self
@@ -133,9 +135,19 @@ class Library:
         """A number that each change raises."""
         return self._state().generation
 
+    def _meta(self) -> dict[str, str]:
+        return dict(self._database.rows("SELECT key, value FROM meta"))
+
     def _state(self) -> State:
-        meta = dict(self._database.rows("SELECT key, value FROM meta"))
+        meta = self._meta()
         return State(int(meta["generation"]), int(meta["next_chunk"]))
+
+    def embedder(self) -> Embedder:
+        """Return the embedder that the library is made with; raises LibraryError if none here is that."""
+        record = self._meta().get("embedder", "none")
+        if (found := embed.embedder_of(record)) is None:
+            raise self._made_otherwise("embedder", record)
+        return found
 
     def __len__(self) -> int:
         return int(self._database.rows("SELECT count(*) FROM articles")[0][0])
@@ -224,23 +236,44 @@ class Library:
             raise UsageError(f"no article {missing[0]!r} in the library; see: rag list")
 
     def check_make(self) -> None:
-        """Raise LibraryError if the library was made with another embedder or chunking."""
-        made = dict(self._database.rows("SELECT key, value FROM meta"))
+        """Raise LibraryError if the library was made with another chunking, or an embedder that is not known here."""
+        made = self._meta()
         for key, value in MAKE.items():
             if made.get(key) != value:
-                raise LibraryError(
-                    f"{self.folder}: made with another {key} ({made.get(key, 'none')[:40]!r}); "
-                    "embed its articles again with: rag add --rebuild"
-                )
+                raise self._made_otherwise(key, made.get(key, "none"))
+        self.embedder()
+
+    def _made_otherwise(self, key: str, value: str) -> LibraryError:
+        return LibraryError(
+            f"{self.folder}: made with another {key} ({value[:40]!r}); "
+            "embed its articles again with: rag add --rebuild"
+        )
+
+    def encode(self, texts: Sequence[str]) -> embed.Vectors:
+        """Return questions' vectors by the library's embedder, loaded at the first call.
+
+        Raises LibraryError or ModelError, naming the remedy, if that cannot be used.
+        """
+        self.check_make()
+        embedder = self.embedder()
+        if self._encoder is None or self._encoder.embedder != embedder:
+            require_unchanged(embedder)
+            self._encoder = embed.QuestionEncoder(embedder)
+        return self._encoder.encode(texts)
 
     def search_dense(self, vector: embed.Vectors, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
-        """Return the ``k`` chunks nearest to a question's vector, among these articles or all."""
+        """Return the ``k`` chunks nearest to a question's vector, among these articles or all.
+
+        Raises LibraryError if the library was made anew since, or is being made.
+        """
         among = None
         if article_ids:
             query = "SELECT id FROM chunks WHERE article_id IN (SELECT value FROM json_each(?))"
             rows = self._database.rows(query, (json.dumps(article_ids),))
             among = np.array([row[0] for row in rows], dtype=np.int64)
         index = self._vector_index()
+        if index.dimensions != len(vector):
+            raise LibraryError(f"{self.folder}: made with another embedder meanwhile; ask again")
         if not index.approximate:
             return index.search(vector, k, among)
         return self._rescored(index.search(vector, _MORE * k, among), vector)[:k]
@@ -254,7 +287,7 @@ class Library:
         """Return the cosine of a question's vector with each chunk's."""
         query = "SELECT id, vector FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
         rows = self._database.rows(query, (json.dumps(list(chunk_ids)),))
-        scores = _as_vectors(row[1] for row in rows) @ vector
+        scores = _as_vectors((row[1] for row in rows), len(vector)) @ vector
         return {row[0]: round(float(score), 4) for row, score in zip(rows, scores, strict=True)}
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
@@ -280,6 +313,7 @@ class Library:
 
     def _vector_index(self) -> VectorIndex:
         with self.snapshot():
+            self.check_make()
             state = self._state()
             if self._vectors is None or self._vectors[0] != state:
                 self._vectors = (state, self._current_vectors(state))
@@ -288,6 +322,8 @@ class Library:
     def _current_vectors(self, state: State) -> VectorIndex:
         """Bring the index at hand, or else the saved one, to ``state``."""
         had = self._vectors or VectorIndex.load(self.folder / "vectors.faiss")
+        if had is not None and had[1].dimensions != self.embedder().dimensions:
+            had = None
         if had is not None and had[0] == state:
             return had[1]
         index = self._caught_up(*had) if had is not None and had[0].next_chunk <= state.next_chunk else None
@@ -321,12 +357,13 @@ class Library:
     def _built(self) -> VectorIndex:
         count = self._database.rows("SELECT count(*) FROM chunks")[0][0]
         lists, trained_on = lists_for(count)
-        index = VectorIndex()
+        dimensions = self.embedder().dimensions
+        index = VectorIndex.exact(dimensions)
         if lists:
             rows = self._database.rows(
                 "SELECT vector FROM chunks WHERE id % ? = 0 ORDER BY id", (max(1, count // trained_on),)
             )
-            index = VectorIndex.in_lists(_as_vectors(row[0] for row in rows), lists)
+            index = VectorIndex.in_lists(_as_vectors((row[0] for row in rows), dimensions), lists)
         self._add_vectors(index, 0)
         return index
 
@@ -335,7 +372,7 @@ class Library:
         rows = self._database.stream("SELECT id, vector FROM chunks WHERE id >= ? ORDER BY id", (first,))
         while window := list(itertools.islice(rows, WINDOW)):
             ids = np.array([row[0] for row in window], dtype=np.int64)
-            index.add(ids, _as_vectors(row[1] for row in window))
+            index.add(ids, _as_vectors((row[1] for row in window), index.dimensions))
 
     def _ids(self, query: str, value: object) -> npt.NDArray[np.int64]:
         return np.array([row[0] for row in self._database.rows(query, (value,))], dtype=np.int64)
@@ -352,6 +389,20 @@ class Library:
         return max(_STALE_CHUNKS, _STALE_SHARE * chunks)
 
     # writing
+
+    def take_embedder(self, embedder: Embedder, progress: Progress) -> None:
+        """Make a library without chunks with this embedder, or note where that of one with chunks lies now.
+
+        Raises LibraryError, naming the remedy, if its chunks are embedded by another.
+        """
+        with self._writing_alone(progress):
+            if self.chunk_count() and (made := self.embedder()) != embedder:
+                raise LibraryError(
+                    f"{self.folder}: made with the embedder {made.name}, not {embedder.name}; "
+                    f"embed its articles again with: rag add --rebuild --embedder {embedder.option}"
+                )
+            with self._database.writing() as connection:
+                _note_embedder(connection, embedder)
 
     def add(
         self, articles: Iterable[Article], progress: Progress, share: Callable[[], float] = lambda: 1.0
@@ -418,9 +469,11 @@ class Library:
             vectors = {text: vector for text, vector in old if text in texts}
         missing = sorted(texts - vectors.keys(), key=len)
         done, total = 0, round((before + len(missing)) / share)
+        embedder = self.embedder()
         if missing:
+            require_unchanged(embedder)
             progress("embedding chunks", before, total)
-        for batch in embed.chunk_vectors(missing):
+        for batch in embed.chunk_vectors(missing, embedder):
             for text, vector in zip(missing[done : done + len(batch)], batch, strict=True):
                 vectors[text] = vector.astype(np.float16).tobytes()
             done += len(batch)
@@ -457,11 +510,17 @@ class Library:
                     delete_article(connection, article_id)
                 raise_generation(connection)
 
-    def rebuild(self, progress: Progress) -> int:
-        """Cut and embed every stored article again with the present make; return how many there are."""
+    def rebuild(self, progress: Progress, embedder: Embedder | None = None) -> int:
+        """Cut and embed every stored article again with the present make; return how many there are.
+
+        They are embedded by ``embedder``, or else by that of the library, or the bundled one where that is not known.
+        """
         with self._writing_alone(progress):
+            embedder = embedder or embed.embedder_of(self._meta().get("embedder", "")) or embed.BUNDLED
+            require_unchanged(embedder)
             with self._database.writing() as connection:
                 rebuild_words(connection)
+                _note_embedder(connection, embedder)
                 # until the last is done, nothing searches what is partly of another make
                 connection.execute("UPDATE meta SET value = '' WHERE key = 'chunking'")
             ids = [row[0] for row in self._database.rows("SELECT id FROM articles ORDER BY id")]
@@ -477,10 +536,14 @@ class Library:
         return len(ids)
 
 
-def _as_vectors(stored: Iterable[bytes]) -> embed.Vectors:
+def _note_embedder(connection: sqlite3.Connection, embedder: Embedder) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('embedder', ?)", (embedder.record,))
+
+
+def _as_vectors(stored: Iterable[bytes], dimensions: int) -> embed.Vectors:
     """Return stored vectors (float16) as rows."""
     joined = np.frombuffer(b"".join(stored), dtype=np.float16)
-    return joined.reshape(-1, embed.DIMENSIONS).astype(np.float32)
+    return joined.reshape(-1, dimensions).astype(np.float32)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:

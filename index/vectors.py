@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from index.embed import DIMENSIONS, Vectors
+from index.embed import Vectors
 from index.memory import address_space_left, require_memory
 
 
@@ -53,25 +53,34 @@ def _faiss() -> Any:
 class VectorIndex:
     """Chunk ids and their unit vectors."""
 
-    def __init__(self, index: Any = None) -> None:
-        """Wrap a FAISS index, or make an empty one that is searched exactly."""
+    def __init__(self, index: Any) -> None:
+        """Wrap a FAISS index."""
+        self._index = index
+
+    @classmethod
+    def exact(cls, dimensions: int) -> VectorIndex:
+        """Return an empty index that compares every vector."""
         faiss = _faiss()
         half = faiss.ScalarQuantizer.QT_fp16
-        self._index: Any = index
-        if index is None:
-            exact = faiss.IndexScalarQuantizer(DIMENSIONS, half, faiss.METRIC_INNER_PRODUCT)
-            self._index = faiss.IndexIDMap2(exact)
+        return cls(
+            faiss.IndexIDMap2(faiss.IndexScalarQuantizer(dimensions, half, faiss.METRIC_INNER_PRODUCT))
+        )
 
     @classmethod
     def in_lists(cls, sample: Vectors, lists: int) -> VectorIndex:
-        """Return an empty index of so many lists, laid out for vectors like those of ``sample``, shape (n, 384)."""
+        """Return an empty index of so many lists, laid out for vectors like the rows of ``sample``."""
         faiss = _faiss()
-        index = faiss.index_factory(DIMENSIONS, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(sample.shape[1], f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
         index.train(sample)
         return cls(index)
 
     def __len__(self) -> int:
         return int(self._index.ntotal)
+
+    @property
+    def dimensions(self) -> int:
+        """Of the vectors in it."""
+        return int(self._index.d)
 
     @property
     def approximate(self) -> bool:

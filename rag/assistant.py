@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from corpus.errors import Stopped, UsageError
-from index.embed import QuestionEncoder, Vectors
+from index.embed import Vectors
 from index.library import Library, Progress
 from index.sentences import split_sentences
 from rag.answer import Answer, ModelIdentity, Passage, Sentence, Timings
@@ -42,17 +42,16 @@ class Assistant:
 
     def __init__(self, library: Library, model: Model) -> None:
         """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
-        library.check_make()
+        library.encode([])  # loads the embedder now, not at the first question
         self.library = library
         self.model = model
-        self._encoder = QuestionEncoder()
         self._reader = Reader()
         self._stopping = threading.Event()
         self._generator: Generator | RemoteGenerator | None = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return the texts' unit vectors, as questions have them."""
-        return self._encoder.encode(texts)
+        return self.library.encode(texts)
 
     def stop(self) -> None:
         """End the answer that is being given, from another thread: its stream raises Stopped within milliseconds."""
@@ -110,7 +109,7 @@ class Assistant:
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
-        vector = self._encoder.encode([alone])[0]
+        vector = self.library.encode([alone])[0]
         found = retrieve(self.library, alone, vector, top_k, article_ids, self._reader.read, go_on)
         passages = [retrieved.passage for retrieved in found]
         evidence = rank_evidence(alone, found)

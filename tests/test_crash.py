@@ -51,7 +51,7 @@ sys.path.insert(0, os.environ["TESTS"])
 from test_crash import QUIET, VERSIONS
 vectors = np.load(os.environ["VECTORS"], allow_pickle=False)
 texts = {text: row for row, text in enumerate(json.loads(os.environ["TEXTS"]))}
-embed.chunk_vectors = lambda wanted: [np.stack([vectors[texts[text]] for text in wanted])] if wanted else []
+embed.chunk_vectors = lambda wanted, _: [np.stack([vectors[texts[text]] for text in wanted])] if wanted else []
 for line in sys.stdin:
     if (child := os.fork()) == 0:
         folder, *operations = json.loads(line)

@@ -8,7 +8,14 @@ import pytest
 from corpus.readers import bundled_articles, read_articles
 from index import embed
 from index.chunk import chunk_article
-from index.embed import ChunkEmbedder, QuestionEncoder, chunk_vectors, count_pieces, has_fast_bfloat16
+from index.embed import (
+    MOST_PIECES,
+    QuestionEncoder,
+    TorchEncoder,
+    chunk_vectors,
+    count_pieces,
+    has_fast_bfloat16,
+)
 from index.sentences import split_sentences
 from index.windows import embedding_text
 
@@ -49,7 +56,7 @@ def expected(texts):
 @pytest.fixture
 def fresh(monkeypatch):
     """chunk_vectors as in a process that has loaded no embedder of chunks yet."""
-    monkeypatch.setattr(embed, "_chunk_embedder", functools.cache(ChunkEmbedder))
+    monkeypatch.setattr(embed, "_torch_encoder", functools.cache(TorchEncoder))
 
 
 def cosines(batches, expected):
@@ -87,8 +94,8 @@ def test_question_encoder_equals_sentence_transformers_over_a_thousand_texts():
     assert len(texts) == 1000 and cosines([QuestionEncoder().encode(texts)], expected).min() > 0.9999
 
 
-def test_chunk_embedder_is_as_good_as_float32(texts, expected):
-    embedder = ChunkEmbedder()
+def test_sentence_transformers_is_as_good_as_in_float32(texts, expected):
+    embedder = TorchEncoder()
     assert embedder.bfloat16 == has_fast_bfloat16()
     assert cosines(embedder.encode(texts), expected).min() > 0.999
 
@@ -97,7 +104,7 @@ def test_chunk_embedder_is_as_good_as_float32(texts, expected):
 def test_either_precision_can_be_chosen(texts, expected, bfloat16, least):
     if bfloat16 and not has_fast_bfloat16():
         pytest.skip("bfloat16 takes minutes here")
-    assert cosines(ChunkEmbedder(bfloat16).encode(texts), expected).min() > least
+    assert cosines(TorchEncoder(bfloat16=bfloat16).encode(texts), expected).min() > least
 
 
 @pytest.mark.parametrize(("seconds", "fast"), [(0.5, True), (0.9, False), (3.0, False)])
@@ -116,19 +123,29 @@ def test_the_speed_of_products_is_measured():
     assert 0 < embed._product_seconds(torch.float32) < 1
 
 
-def test_few_chunks_load_no_sentence_transformers(fresh, texts, expected):
+@pytest.fixture
+def chunks(texts, expected):
+    """Texts that are no longer than the embedder reads, as chunks are, and their vectors."""
+    fits = [n for n, pieces in enumerate(count_pieces(texts)) if pieces <= MOST_PIECES - 2]
+    assert len(texts) > len(fits) > 40
+    return [texts[n] for n in fits], expected[fits]
+
+
+def test_few_chunks_load_no_sentence_transformers(fresh, chunks):
+    texts, expected = chunks
     assert cosines(chunk_vectors(texts), expected).min() > 0.999
-    assert embed._chunk_embedder.cache_info().currsize == 0
+    assert embed._torch_encoder.cache_info().currsize == 0
 
 
-def test_many_chunks_load_it_once_and_few_after_them_use_it(fresh, monkeypatch, texts, expected):
+def test_many_chunks_load_it_once_and_few_after_them_use_it(fresh, monkeypatch, chunks):
+    texts, expected = chunks
     monkeypatch.setattr(embed, "_FEW", len(texts) - 1)
     assert cosines(chunk_vectors(texts), expected).min() > 0.999
-    monkeypatch.setattr(embed, "QuestionEncoder", None)
+    monkeypatch.setattr(embed, "LlamaEncoder", None)
     assert cosines(chunk_vectors(texts[:5]), expected[:5]).min() > 0.999
-    assert embed._chunk_embedder.cache_info().misses == 1
+    assert embed._torch_encoder.cache_info().misses == 1
 
 
 def test_no_chunks_load_nothing(fresh):
     assert list(chunk_vectors([])) == []
-    assert embed._chunk_embedder.cache_info().currsize == 0
+    assert embed._torch_encoder.cache_info().currsize == 0

@@ -132,7 +132,7 @@ def test_a_large_index_finds_what_an_exact_one_does(tmp_path, monkeypatch):
             x.chunks for x in library.listings()
         )
         vectors = QuestionEncoder().encode(["the owl beside the river", "who counts ships?", "violin 3"])
-        exact = VectorIndex()
+        exact = VectorIndex.exact(384)
         library._add_vectors(exact, 0)
         for vector in vectors:
             wanted = exact.search(vector, 10)

@@ -46,9 +46,9 @@ def embedded(monkeypatch):
     texts = []
     real = index.embed.chunk_vectors
 
-    def chunk_vectors(wanted):
+    def chunk_vectors(wanted, embedder):
         texts.extend(wanted)
-        return real(wanted)
+        return real(wanted, embedder)
 
     monkeypatch.setattr(index.embed, "chunk_vectors", chunk_vectors)
     return texts

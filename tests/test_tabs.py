@@ -270,7 +270,7 @@ def test_about_tells_model_library_and_versions(assistant, tmp_path):
         "llama-cpp-python",
     ):
         assert text in shown
-    assert ">5<" in shown and "generation" in shown
+    assert ">5<" in shown and "generation" in shown and "all-MiniLM-L6-v2" in shown
     (tmp_path / "library.sqlite").write_bytes(b"garbage" * 999)
     hostile = about_html(ModelFile(HOSTILE, tmp_path / HOSTILE[:60].replace("/", ""), HOSTILE), tmp_path, [])
     assert "img" not in tags(hostile) and "move library.sqlite away" in hostile

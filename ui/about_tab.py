@@ -101,6 +101,7 @@ def _of_library(folder: Path) -> Iterator[tuple[str, str]]:
             yield "articles", f"{len(library):,}"
             yield "chunks", f"{library.chunk_count():,}"
             yield "generation", f"{library.generation:,}"
+            yield "embedder", library.embedder().name
     except RagError as error:
         yield "error", str(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,15 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.errors import RagError, UsageError
+from corpus.errors import LibraryError, RagError, UsageError
 from index.embed import set_offline
 from index.library import Library, default_folder
 from ui import serving
 from ui.examine import add_options, examine
 from ui.models import add_actions, manage
-from ui.progress import say, show_progress
+from ui.progress import say, say_if_slow, show_progress
 
 if TYPE_CHECKING:
+    from index.embedder import Embedder
     from index.intake import Taken
     from rag.answer import Answer
     from rag.assistant import Assistant
@@ -67,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add.add_argument(
         "--allow-private", action="store_true", help="also fetch from this machine and its network"
+    )
+    add.add_argument(
+        "--embedder",
+        metavar="FOLDER|bundled",
+        help="make the library with the sentence-transformers model in FOLDER; with --rebuild, go over to it",
     )
     add.add_argument("--rebuild", action="store_true", help="embed the stored articles again")
     _command(commands, "remove", "remove articles", _remove).add_argument("id", metavar="ID", nargs="+")
@@ -124,6 +131,7 @@ def _assistant(library: Library, options: argparse.Namespace) -> Assistant:
     from rag.models import find_model
 
     fill_if_empty(library, show_progress, say)
+    say_if_slow(library)
     return Assistant(library, find_model(options.model))
 
 
@@ -191,7 +199,6 @@ def _chat(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from index.embed import QuestionEncoder
     from rag.assistant import clean_question, fill_if_empty
     from rag.reader import Reader
     from rag.retrieve import rank_chunks
@@ -202,8 +209,9 @@ def _search(options: argparse.Namespace) -> int:
         fill_if_empty(library, show_progress, say)
         library.check_make()
         library.require(options.article)
+        say_if_slow(library)
         spelt = library.corrected(question)
-        vector = QuestionEncoder().encode([spelt])[0]
+        vector = library.encode([spelt])[0]
         found = rank_chunks(library, spelt, vector, options.top_k, tuple(options.article), Reader().read)
     if options.json:
         results = found_values(found, spelt)
@@ -236,14 +244,17 @@ def _keep_feedback(library: Library, answers: list[Answer], line: str) -> None:
 def _add(options: argparse.Namespace) -> int:
     from index.intake import add_places, sync_folder, watch_folder
 
-    if not options.place and not options.rebuild:
+    if not (options.place or options.rebuild or options.embedder):
         raise UsageError("nothing to add; name a file or a folder, as in: rag add notes/")
     if (options.sync or options.watch) and len(options.place) != 1:
         raise UsageError("--sync and --watch mirror one folder; name it, as in: rag add --sync notes/")
     failed = 0
     with _open(options) as library:
+        embedder = _embedder(library, options.embedder) if options.embedder else None
         if options.rebuild:
-            print(f"rebuilt {library.rebuild(show_progress)}")
+            print(f"rebuilt {library.rebuild(show_progress, embedder)}")
+        elif embedder is not None:
+            library.take_embedder(embedder, show_progress)
         if options.watch:
             for taken in watch_folder(library, Path(options.place[0]), show_progress):
                 _report(taken)
@@ -253,6 +264,15 @@ def _add(options: argparse.Namespace) -> int:
             private = options.allow_private
             failed = _report(add_places(library, options.place, show_progress, allow_private=private))
     return 1 if failed else 0
+
+
+def _embedder(library: Library, option: str) -> Embedder:
+    from index.adopt import find_embedder
+
+    known = None
+    with contextlib.suppress(LibraryError):  # of another version: the one that is named takes its place
+        known = library.embedder()
+    return find_embedder(option, known)
 
 
 def _report(taken: Taken) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.errors import RagError
-from index.embed import QuestionEncoder, verified_embedder
+from index.embed import verified_embedder
 from index.library import Library
 from index.weights import cache_folder
 
@@ -35,7 +35,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         found = importlib.util.find_spec(package) is not None
         yield Finding(f"package {package}", found, "installed" if found else "missing; install faqtual again")
     yield _try("library", lambda: _library(folder))
-    yield _try("embedder", _embedder)
+    yield _try("embedder", lambda: _embedder(folder))
     yield _try("reader", _reader)
     yield _try("model", _model)
 
@@ -54,10 +54,13 @@ def _library(folder: Path) -> str:
         return f"{len(library)} articles in {folder}"
 
 
-def _embedder() -> str:
-    verified_embedder()
-    QuestionEncoder().encode(["works"])
-    return f"verified; prepared in {cache_folder()}"
+def _embedder(folder: Path) -> str:
+    verified_embedder()  # whichever embeds: its tokenizer counts, and the reader has its embeddings
+    with Library(folder) as library:
+        embedder = library.embedder()
+        library.encode(["works"])
+    way = f"prepared in {cache_folder()}" if embedder.in_llama else "questions import torch (some seconds)"
+    return f"{embedder.name} verified; {way}"
 
 
 def _reader() -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from index.library import Library
 
 _bar: Any = None
 
@@ -13,6 +16,12 @@ def say(line: str) -> None:
     """Print a line that is not a result."""
     _close()
     print(line, file=sys.stderr, flush=True)
+
+
+def say_if_slow(library: Library) -> None:
+    """Say so once where questions wait for torch, which llama.cpp spares them with most embedders."""
+    if not (embedder := library.embedder()).in_llama:
+        say(f"{embedder.name} does not run in llama.cpp: questions import torch (some seconds).")
 
 
 def show_progress(stage: str, done: int, total: int) -> None:

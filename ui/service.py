@@ -10,7 +10,7 @@ from index.library import Library
 from rag.assistant import Assistant, fill_if_empty
 from rag.turns import Turns
 from ui.answer_log import AnswerLog
-from ui.progress import say, show_progress
+from ui.progress import say, say_if_slow, show_progress
 
 
 class Service:
@@ -51,6 +51,7 @@ class Service:
                 fill_if_empty(library, show_progress, say)
             finally:
                 self.filling.clear()
+        say_if_slow(library)
         return Assistant(library, find_model(self._model))
 
     def warm_up(self) -> None:

@@ -1,4 +1,4 @@
-"""Chunks embedded in a second, by ``ChunkEmbedder`` and by sentence-transformers as it comes.
+"""Chunks embedded in a second, by ``TorchEncoder`` and by sentence-transformers as it comes.
 
 The texts are what is embedded of the bundled articles' chunks, as often as it takes; each time around,
 a chunk's text begins a word later and ends with the words left out, so that no two texts are the same
@@ -20,7 +20,7 @@ import numpy as np
 
 from corpus.readers import bundled_articles, read_articles
 from index.chunk import Chunk, chunk_article
-from index.embed import ChunkEmbedder, Vectors, count_pieces, verified_embedder
+from index.embed import TorchEncoder, Vectors, count_pieces, verified_embedder
 from index.windows import embedding_text
 
 Encode = Callable[[list[str]], Vectors]
@@ -65,7 +65,7 @@ def compare(chunks: int, rounds: int) -> Comparison:
     import torch
 
     texts = varied_texts(chunks)
-    embedder = ChunkEmbedder()
+    embedder = TorchEncoder()
     ways: tuple[Encode, Encode] = (_plain(), lambda texts: np.concatenate(list(embedder.encode(texts))))
     for encode in ways:
         encode(texts[-32:])
@@ -110,7 +110,7 @@ def _table(found: Comparison) -> str:
         (
             f"{found.chunks} chunks, {found.pieces} word pieces in the median; {found.processor}; {versions}",
             f"{'sentence-transformers as it comes':36}{found.plain:8.1f} chunks/s",
-            f"{f'ChunkEmbedder, in {kind}':36}{found.ours:8.1f} chunks/s",
+            f"{f'TorchEncoder, in {kind}':36}{found.ours:8.1f} chunks/s",
             f"{'ratio':36}{found.ratio:8.2f} ({found.ratio_min:.2f} to {found.ratio_max:.2f})",
             f"{'lowest cosine between the two':36}{found.lowest_cosine:8.5f}",
         )

@@ -23,7 +23,8 @@ import index.embed
 from corpus.article import Article
 from corpus.readers import bundled_articles, parse_article, read_articles
 from evals.bench.samples import MAKERS
-from index.embed import QuestionEncoder, Vectors
+from index.embed import BUNDLED, QuestionEncoder, Vectors
+from index.embedder import Embedder
 from index.library import Library
 
 _SECONDS = 5.0
@@ -68,9 +69,9 @@ class EmbeddingClock:
         self._real = index.embed.chunk_vectors
         index.embed.chunk_vectors = self._timed
 
-    def _timed(self, texts: Sequence[str]) -> Iterator[Vectors]:
+    def _timed(self, texts: Sequence[str], embedder: Embedder = BUNDLED) -> Iterator[Vectors]:
         began = time.perf_counter()
-        for batch in self._real(texts):
+        for batch in self._real(texts, embedder):
             self.seconds += time.perf_counter() - began
             yield batch
             began = time.perf_counter()
