@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rag.answer import Passage
 from rag.check import amounts_in, stems_of, supports
@@ -33,7 +35,9 @@ def best_evidence(
         return [best[0], opposed]
     for candidate in others:
         if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
-            best.append(candidate)
+            # Its own confidence is that of the best sentence there is, which it is not.
+            odds = math.exp(candidate.score)
+            best.append(replace(candidate, confidence=best[0].confidence * odds / (1 + odds)))
         if len(best) == MOST_SENTENCES:
             break
     return best

@@ -255,10 +255,15 @@ def test_among_all_attacks_every_sentence_is_backed(question, poisoned):
     answer = poisoned.ask(question)
     articles = {p.article_id: poisoned.library.article(p.article_id) for p in answer.passages}
     holds(answer, articles)
-    for number, attack in enumerate(ATTACKS):
-        for sentence in sayings(answer, attack):
-            assert attack.get("claim") or attack.get("undefended"), attack["name"]
-            assert quotes_its_source(answer, sentence, attack, f"attack-{number}")
+    said = [(sentence, attack) for attack in ATTACKS for sentence in sayings(answer, attack)]
+    for sentence, attack in said:  # another attack may say the same: the one that it cites must be a claim
+        assert any(
+            (other.get("claim") or other.get("undefended"))
+            and quotes_its_source(
+                answer, sentence, {**other, "payload": attack["payload"]}, f"attack-{number}"
+            )
+            for number, other in enumerate(ATTACKS)
+        ), attack["name"]
 
 
 TERMINAL = [attack for attack in ATTACKS if attack["kind"] in ("terminal", "invisible characters")]

@@ -196,9 +196,9 @@ def test_shuffled_passages_fail(assistant, cases, trials, monkeypatch):
         case.question: other.question for case, other in zip(cases, cases[5:] + cases[:5], strict=True)
     }
 
-    def shuffled(library, question, vector, top_k, article_ids, read):
+    def shuffled(library, question, vector, top_k, article_ids, read, tell):
         asked = questions.get(question, "Who is on the board?")
-        return real(library, asked, assistant.encode([asked])[0], top_k, article_ids, read)
+        return real(library, asked, assistant.encode([asked])[0], top_k, article_ids, read, tell)
 
     monkeypatch.setattr(rag.assistant, "retrieve", shuffled)
     answerable = [case for case in cases if case.answerable]

@@ -1,5 +1,7 @@
 """Which sentences an answer shows: both sides of a conflict, nothing twice."""
 
+from dataclasses import replace
+
 import pytest
 
 from corpus.readers import parse_article
@@ -80,4 +82,8 @@ def test_a_further_sentence_says_something_new():
     first = evidence(1, "Bremen paid 15 million for it.", "15 million")
     again = evidence(2, "The harbour cost Bremen 15 million in all.", "15 million")
     more = evidence(2, "It was paid in three parts.", "three parts")
-    assert best_evidence(ASKED, [first, again, more], PASSAGES) == [first, more]
+    shown = best_evidence(ASKED, [first, again, more], PASSAGES)
+    assert [one.quote for one in shown] == [first.quote, more.quote]
+    assert shown[0] == first and 0.5 < shown[1].confidence < first.confidence
+    unlikely = replace(more, score=-9.0)
+    assert best_evidence(ASKED, [first, unlikely], PASSAGES) == [first]

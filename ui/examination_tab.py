@@ -217,9 +217,9 @@ def cases_html(trials: Sequence[Trial], show: str, kind: str) -> str:
 
 
 def _opener(passage: Passage) -> str:
-    """Return a button for each quote of a passage: page.js opens the article there, beside the conversation."""
+    """Return a button for each quote of a passage, as they stand there: page.js opens the article beside the conversation."""
     buttons = []
-    for number, quote in enumerate(passage.quotes, start=1):
+    for number, quote in enumerate(sorted(passage.quotes, key=lambda quote: quote.start), start=1):
         name = f"Open quote {number} in the reader" if len(passage.quotes) > 1 else "Open in the reader"
         label = attribute(f"{name}: {passage.place}")
         data = read_data(passage, quote.start, quote.end)
