@@ -26,7 +26,12 @@ class Logistic:
 
     def probability(self, signals: Sequence[float]) -> float:
         """Return the probability, in [0, 1]."""
-        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self.logit(signals)))))
+        return probability_of(self.logit(signals))
+
+
+def probability_of(odds: float) -> float:
+    """Return the probability that log-odds stand for, in [0, 1]."""
+    return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
 @functools.cache

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rag.answer import Passage
 from rag.check import amounts_in, stems_of, supports
 from rag.evidence import Evidence
-from rag.logistic import joining_odds, least_confidence
+from rag.logistic import joining_odds, least_confidence, probability_of
 
 MOST_SENTENCES = 3
 _CONSIDERED = 10
@@ -36,8 +35,8 @@ def best_evidence(
     for candidate in others:
         if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
             # Its own confidence is that of the best sentence there is, which it is not.
-            odds = math.exp(candidate.score)
-            best.append(replace(candidate, confidence=best[0].confidence * odds / (1 + odds)))
+            confidence = best[0].confidence * probability_of(candidate.score)
+            best.append(replace(candidate, confidence=confidence))
         if len(best) == MOST_SENTENCES:
             break
     return best
