@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from corpus.errors import ModelError
-from index.memory import require_memory
+from index.memory import promised_memory
 
 # Threads that spin while they wait keep the working one from its core when another process is busy: a
 # cold answer then took 6.8 s, and 1.6 s with this; alone the two are equal. OpenMP reads it when it is loaded.
@@ -29,13 +28,13 @@ def open_gguf(path: Path, **settings: Any) -> Any:
     from llama_cpp import Llama
 
     quiet()
-    if path.is_file():
-        size = path.stat().st_size
-        require_memory(size + size // 7 + _BUFFERS, str(path))
+    _leave_output_alone()
+    _keep_off_amx()
+    size = path.stat().st_size if path.is_file() else 0
     named = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1
     try:
-        with _without_amx():
+        with promised_memory(size + size // 7 + _BUFFERS, str(path)):
             model = Llama(str(path), n_threads=threads, n_threads_batch=threads, verbose=False, **settings)
     except (ValueError, OSError, RuntimeError) as error:
         raise ModelError(
@@ -58,6 +57,19 @@ def _unheard() -> Any:
     return llama_cpp.llama_log_callback(lambda level, text, data: None)
 
 
+def _leave_output_alone() -> None:
+    """Keep llama-cpp-python from turning the process's output away while it loads a model.
+
+    It would turn away what other threads print meanwhile, and two loads at once would leave it turned away. The log is
+    kept quiet above.
+    """
+    import llama_cpp._internals as internals
+    import llama_cpp.llama as high_level
+
+    for module in (internals, high_level):
+        module.suppress_stdout_stderr = lambda disable: contextlib.nullcontext()
+
+
 @functools.cache
 def _has_amx() -> bool:
     with contextlib.suppress(OSError):
@@ -65,9 +77,9 @@ def _has_amx() -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _without_amx() -> Iterator[None]:
-    """Keep weights out of AMX buffers while a model loads.
+@functools.cache
+def _keep_off_amx() -> None:
+    """Keep weights out of AMX buffers, in every model that is loaded from now on.
 
     llama.cpp's product on AMX ends the process at the first token on some processors
     (ggml-org/llama.cpp#20824); llama-cpp-python has no setting for it.
@@ -75,7 +87,6 @@ def _without_amx() -> Iterator[None]:
     import llama_cpp.llama_cpp as bindings
 
     if not _has_amx():
-        yield
         return
     default = bindings.llama_model_default_params
 
@@ -85,7 +96,3 @@ def _without_amx() -> Iterator[None]:
         return params
 
     bindings.llama_model_default_params = plain_buffers
-    try:
-        yield
-    finally:
-        bindings.llama_model_default_params = default

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from corpus.errors import ModelError
 
 _CGROUP = Path("/sys/fs/cgroup")
+_promising = threading.Lock()
+_promised: list[int] = []
 
 
 def available_bytes() -> int:
@@ -33,12 +36,28 @@ def address_space_left() -> int:
 
 def require_memory(needed: int, what: str, available: int | None = None) -> None:
     """Raise ModelError, naming the remedy, if ``needed`` bytes are more than the process can have."""
-    left = available_bytes() if available is None else available
+    left = (available_bytes() if available is None else available) - sum(_promised)
     if needed > left:
         raise ModelError(
             f"{what} needs some {needed >> 20} MiB of memory and {max(0, left) >> 20} MiB are free; "
             "close other programs, raise the limit or name a smaller --model"
         )
+
+
+@contextlib.contextmanager
+def promised_memory(needed: int, what: str, available: int | None = None) -> Iterator[None]:
+    """Hold so many bytes while something loads: what loads beside it is not promised the same memory.
+
+    Raises ModelError as ``require_memory`` does.
+    """
+    with _promising:
+        require_memory(needed, what, available)
+        _promised.append(needed)
+    try:
+        yield
+    finally:
+        with _promising:
+            _promised.remove(needed)
 
 
 def _memory_left() -> Iterator[int]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from index.embed import Vectors
-from index.memory import address_space_left, require_memory
+from index.memory import address_space_left, promised_memory
 
 
 class Hit(NamedTuple):
@@ -44,8 +44,8 @@ _FAISS_BYTES = 400 << 20  # of address space that it and its threads take while 
 @functools.cache
 def _faiss() -> Any:
     """FAISS, if there is room for it: it ends the process where it is refused memory while it is loaded."""
-    require_memory(_FAISS_BYTES, "the search (FAISS)", address_space_left())
-    import faiss
+    with promised_memory(_FAISS_BYTES, "the search (FAISS)", address_space_left()):
+        import faiss
 
     return faiss
 

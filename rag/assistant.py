@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from corpus.errors import Stopped, UsageError
@@ -22,7 +23,7 @@ from rag.prompt import REFUSAL, SYSTEM, user_message
 from rag.reader import Reader
 from rag.remote import RemoteGenerator
 from rag.retrieve import TOP_K, retrieve
-from rag.selection import best_evidence, opposes
+from rag.selection import best_evidence
 from rag.steps import Step, Tell
 
 MOST_QUESTION_CHARACTERS = 2000
@@ -42,11 +43,14 @@ class Assistant:
 
     def __init__(self, library: Library, model: Model) -> None:
         """Prepare to answer; raises ModelError or LibraryError if a part cannot be used."""
+        self._beside = ThreadPoolExecutor(1)  # loads one model while another loads or reads
+        reader = self._beside.submit(Reader)
         library.encode([])  # loads the embedder now, not at the first question
         self.library = library
         self.model = model
-        self._reader = Reader()
+        self._reader = reader.result()
         self._stopping = threading.Event()
+        self._opening: Future[Generator | RemoteGenerator] | None = None
         self._generator: Generator | RemoteGenerator | None = None
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -109,6 +113,8 @@ class Assistant:
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
+        if not quotes_only:
+            self._open_beside()
         vector = self.library.encode([alone])[0]
         found = retrieve(self.library, alone, vector, top_k, article_ids, self._reader.read, go_on)
         passages = [retrieved.passage for retrieved in found]
@@ -116,7 +122,7 @@ class Assistant:
         self._go_on()
         timings = Timings(retrieve_ms=_since(began))
         sentences: list[tuple[Sentence, Evidence]] = []
-        best = best_evidence(alone, evidence, passages)
+        best, conflict = best_evidence(alone, evidence, passages)
         if best:
             for sentence, backing in self._sentences(alone, passages, best, quotes_only, go_on):
                 if not sentences:
@@ -133,9 +139,20 @@ class Assistant:
             )
         timings = replace(timings, total_ms=_since(began))
         confidence = evidence[0].confidence if evidence else 0.0
-        conflict = len(best) > 1 and opposes(alone, best[1], best[0], passages)
         answer = self._answer(question, alone, sentences, passages, confidence, timings)
         yield replace(answer, conflict=conflict)
+
+    def _open_beside(self) -> None:
+        """Begin to load the model that words, while the passages are read: a cold answer comes sooner."""
+        if self._generator is None and self._opening is None:
+            self._opening = self._beside.submit(open_generator, self.model)
+
+    def _opened(self) -> Generator | RemoteGenerator:
+        """Return the model once it is loaded; what failed is tried again at the next question."""
+        self._open_beside()
+        assert self._opening is not None
+        opening, self._opening = self._opening, None
+        return opening.result()
 
     def _sentences(
         self, question: str, passages: list[Passage], best: list[Evidence], quotes_only: bool, tell: Tell
@@ -159,7 +176,7 @@ class Assistant:
         """Yield the model's sentences as each is complete, without markers; it reads only the evidence."""
         if self._generator is None:
             tell(Step("loading"))
-            self._generator = open_generator(self.model)
+            self._generator = self._opened()
         shown = [replace(passages[e.passage - 1], text=e.quote.text) for e in best]
         text, done = "", 0
         for piece in self._generator.stream(SYSTEM, user_message(question, shown), tell):

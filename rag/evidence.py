@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from index.sentences import statements
 from index.words import terms_of
@@ -51,7 +52,24 @@ SIGNALS = (
     "relevance_share",
     "sentence_share",
 )
-"""The names of a sentence's signals, in the order of ``Candidate.signals``; a share is the logarithm of a probability."""
+"""The names of a sentence's signals, in the order of ``Candidate.signals``.
+
+A share is the logarithm of a probability, among the sentence and what gives another answer: that several articles
+say the same makes none of them less likely.
+"""
+
+
+class _Words(NamedTuple):
+    """The stems of a sentence and of the answer in it."""
+
+    said: frozenset[str] = frozenset()
+    answer: frozenset[str] = frozenset()
+
+    def agree(self, other: _Words) -> bool:
+        return bool(self.answer and other.answer) and self.answer <= other.said and other.answer <= self.said
+
+
+_NO_WORDS = _Words()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,11 @@ class Candidate:
     quote: Quote
     signals: tuple[float, ...]
     answer: Quote | None = None
+    words: _Words = _NO_WORDS
+
+    def agrees(self, other: Candidate) -> bool:
+        """Whether both give the same answer: each holds what is the answer of the other."""
+        return self.words.agree(other.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +113,17 @@ def rank_evidence(question: str, found: Sequence[Retrieved]) -> list[Evidence]:
 def ranked(found: Sequence[Candidate], rank: Logistic, confidence: Logistic) -> list[Evidence]:
     """Return candidates as evidence, best first by ``rank``, each with its ``confidence``."""
     scored = sorted(((rank.logit(c.signals), c) for c in found), key=lambda pair: -pair[0])
-    scores = [score for score, _ in scored]
     return [
-        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead)), c.answer)
-        for (score, c), lead in zip(scored, leads(scores), strict=True)
+        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead(scored, n))), c.answer)
+        for n, (score, c) in enumerate(scored)
     ]
 
 
-def leads(scores: Sequence[float]) -> list[float]:
-    """Return by how much each score is above the best of the others; ``scores`` fall."""
-    if len(scores) == 1:
-        return [_ALONE]
-    return [score - (scores[1] if n == 0 else scores[0]) for n, score in enumerate(scores)]
+def lead(scored: Sequence[tuple[float, Candidate]], n: int) -> float:
+    """Return by how much the n-th score is above the best that gives another answer; scores fall."""
+    score, candidate = scored[n]
+    others = (s for m, (s, other) in enumerate(scored) if m != n and not candidate.agrees(other))
+    return score - next(others, score - _ALONE)
 
 
 def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
@@ -119,18 +141,25 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
     names = {stem(name) for match in _NAME.findall(question) for name in terms_of(match)}
     weight = _word_weights(stems_of(question), names, stems)
     reads = [_read_at(retrieved, retrieved.passage.start + span.start) for retrieved, span in spots]
+    answers = [_answer(retrieved.passage, read) for (retrieved, _), read in zip(spots, reads, strict=True)]
+    held = [
+        _Words(frozenset(said), frozenset(stems_of(answer.text)) if answer else frozenset())
+        for said, answer in zip(stems, answers, strict=True)
+    ]
     relevant = {r.passage.number: max((s.relevance for s in r.read), default=0.0) for r in found}
-    relevances = log_sum(relevant.values())
-    scores = log_sum(read.sentence for read in reads if read)
     sentences = []
-    for (retrieved, span), text, words, read in zip(spots, texts, stems, reads, strict=True):
+    for n, ((retrieved, span), text, read) in enumerate(zip(spots, texts, reads, strict=True)):
         passage = retrieved.passage
         nearby = around[passage.number]
-        overlap = sum(w for word, w in weight.items() if word in words)
+        overlap = sum(w for word, w in weight.items() if word in stems[n])
         context = sum(w for word, w in weight.items() if word in nearby)
         kind = _answers_kind(question, text)
         start = passage.start + span.start
         unknown = len(names - nearby)
+        agreeing = [m for m in range(len(spots)) if m != n and held[n].agree(held[m])]
+        say_so = {spots[m][0].passage.number for m in agreeing} - {passage.number}
+        relevances = log_sum(odds for number, odds in relevant.items() if number not in say_so)
+        scores = log_sum(one.sentence for m, one in enumerate(reads) if one and m not in agreeing)
         signals = (
             overlap,
             context,
@@ -145,7 +174,7 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
             (read.sentence if read else 0.0) - scores,
         )
         quote = Quote(start, passage.start + span.end, text)
-        sentences.append(Candidate(passage.number, quote, signals, _answer(passage, read)))
+        sentences.append(Candidate(passage.number, quote, signals, answers[n], held[n]))
     return sentences
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from rag.answer import Passage
 from rag.check import amounts_in, stems_of, supports
@@ -13,11 +15,22 @@ from rag.logistic import joining_odds, least_confidence, probability_of
 MOST_SENTENCES = 3
 _CONSIDERED = 10
 _AMOUNT_WORDS = 5
+_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_TIME_CLAUSE = re.compile(
+    r"(?<=\w )(?:when|while|before|after|since|until|by the time|at the time)\b(.*)", re.I
+)
+
+
+class Selection(NamedTuple):
+    """The sentences that an answer is made of, and whether they are two sides of a conflict."""
+
+    evidence: list[Evidence]
+    conflict: bool
 
 
 def best_evidence(
     question: str, evidence: Sequence[Evidence], passages: Sequence[Passage], joining: float | None = None
-) -> list[Evidence]:
+) -> Selection:
     """Return the first sentence, with one of another article that contradicts it or such as are likely to answer and say more.
 
     Those have log-odds of ``joining`` at least, by default the fitted ones. Empty if there is no evidence, or the first
@@ -26,12 +39,12 @@ def best_evidence(
     least = joining_odds() if joining is None else joining
     best = [e for e in evidence[:1] if e.confidence >= least_confidence()]
     if not best:
-        return []
+        return Selection([], False)
     others = evidence[1:_CONSIDERED]
-    sure = (e for e in others if e.confidence >= least_confidence())
-    opposed = next((e for e in sure if opposes(question, e, best[0], passages)), None)
+    likely = (e for e in others if e.confidence >= least_confidence() or e.score >= least)
+    opposed = next((e for e in likely if opposes(question, e, best[0], passages)), None)
     if opposed is not None:
-        return [best[0], opposed]
+        return Selection([best[0], opposed], True)
     for candidate in others:
         if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
             # Its own confidence is that of the best sentence there is, which it is not.
@@ -39,7 +52,7 @@ def best_evidence(
             best.append(replace(candidate, confidence=confidence))
         if len(best) == MOST_SENTENCES:
             break
-    return best
+    return Selection(best, False)
 
 
 def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:
@@ -48,14 +61,33 @@ def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequ
     if article == other or candidate.answer is None or chosen.answer is None:
         return False
     asked = stems_of(question)
-    here, there = (len(asked & stems_of(e.quote.text)) for e in (candidate, chosen))
-    if 2 * here < len(asked) or here + 1 < there:
+    here, there = (asked & stems_of(e.quote.text) for e in (candidate, chosen))
+    if (
+        2 * len(here) < len(asked)
+        or len(here) + 1 < len(there)
+        or _of_another_time(question, candidate, chosen)
+    ):
         return False
     if any(len(e.answer.text.split()) > _AMOUNT_WORDS for e in (candidate, chosen) if e.answer):
         return False  # an answer that only mentions an amount
     first, second = amounts_in(candidate.answer.text), amounts_in(chosen.answer.text)
     kinds = [{kind for _, kind in amounts} for amounts in (first, second)]
     return bool(first and second) and not first & second and kinds[0] == kinds[1]
+
+
+def _of_another_time(question: str, candidate: Evidence, chosen: Evidence) -> bool:
+    """Whether the quotes name other years, or the candidate says nothing of the time that the question names."""
+    clause = _TIME_CLAUSE.search(question)
+    if clause and not stems_of(clause[1]) <= stems_of(candidate.quote.text):
+        return True
+    here, there = (_years(e) for e in (candidate, chosen))
+    return bool(here and there) and not here & there
+
+
+def _years(evidence: Evidence) -> set[str]:
+    """The years that a quote names, besides those that it answers with."""
+    answer = evidence.answer.text if evidence.answer else ""
+    return set(_YEAR.findall(evidence.quote.text)) - set(_YEAR.findall(answer))
 
 
 def _repeats(candidate: Evidence, chosen: Evidence) -> bool:

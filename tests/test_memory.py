@@ -6,7 +6,7 @@ import pytest
 
 from corpus.errors import ModelError
 from index.embed import export_encoder
-from index.memory import address_space_left, available_bytes, require_memory
+from index.memory import address_space_left, available_bytes, promised_memory, require_memory
 from rag.assistant import Assistant
 from rag.generate import Generator
 from rag.models import bundled_source, find_model
@@ -32,6 +32,13 @@ def test_what_is_free_is_known():
     assert 1 << 20 < available_bytes() < address_space_left()
     with pytest.raises(ModelError, match=r"x needs some .* close other programs"):
         require_memory(1 << 60, "x")
+
+
+def test_memory_is_not_promised_twice():
+    most = available_bytes() * 2 // 3
+    with promised_memory(most, "x"), pytest.raises(ModelError, match="y needs"), promised_memory(most, "y"):
+        pass
+    require_memory(most, "y")
 
 
 def test_an_embedder_is_no_model_that_writes(rag, folder, tmp_path):

@@ -350,15 +350,15 @@ def test_a_replaced_file_is_noticed_when_it_is_used(models, pulled, tmp_path, mo
 
 SERVER = """
 import sys
-from index.llama import _without_amx  # first: it has settings that llama.cpp reads when it is loaded
+from index.llama import _keep_off_amx  # first: it has settings that llama.cpp reads when it is loaded
 import uvicorn
 from llama_cpp.server.app import create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings
 path, port, key = sys.argv[1:]
-with _without_amx():
-    model = ModelSettings(model=path, model_alias="smol", n_ctx=2048, verbose=False)
-    app = create_app(server_settings=ServerSettings(api_key=key), model_settings=[model])
-    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error")
+_keep_off_amx()
+model = ModelSettings(model=path, model_alias="smol", n_ctx=2048, verbose=False)
+app = create_app(server_settings=ServerSettings(api_key=key), model_settings=[model])
+uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="error")
 """
 
 

@@ -68,7 +68,7 @@ def test_an_announced_list_and_an_item_of_it_are_not_both_quoted():
     item = Quote(32, 46, "the price rose")
     found = [Evidence(1, item, 3.0, 0.9), Evidence(1, whole, 2.9, 0.9), Evidence(2, whole, 2.8, 0.9)]
     passages = [Passage(n, "a", "A", "a.md", "", whole.text, 10, 90, 1.0) for n in (1, 2)]
-    best = best_evidence("What changed?", found, passages)
+    best = best_evidence("What changed?", found, passages).evidence
     assert [evidence.passage for evidence in best] == [1, 2]
 
 

@@ -1,5 +1,8 @@
 """The evidence reader: as it ships it is what was trained, and it reads anything."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -84,3 +87,17 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shipped, "WEIGHTS", damaged)
     with pytest.raises(ModelError, match="not the pinned file"):
         Reader()
+
+
+def test_models_that_load_side_by_side_leave_the_output_alone():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from rag.reader import Reader\n"
+        "with ThreadPoolExecutor(3) as pool:\n"
+        "    list(pool.map(lambda _: Reader(), range(6)))\n"
+        "print('heard')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("heard\n", "", 0)

@@ -19,7 +19,7 @@ from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from rag.answer import Passage, Quote
-from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, leads, ranked
+from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, lead, ranked
 from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
@@ -180,11 +180,11 @@ def _firsts(asked: Sequence[Asked], rank: Logistic) -> tuple[list[tuple[float, .
     """The confidence's signals of each question's best-ranked sentence, and whether it is right."""
     rows, labels = [], []
     for one in asked:
-        scores = [rank.logit(candidate.signals) for candidate in one.candidates]
-        first, *others = sorted(range(len(scores)), key=lambda n: -scores[n])
-        lead = leads([scores[first], *(scores[n] for n in others)])[0]
-        rows.append((*one.candidates[first].signals, lead))
-        labels.append(one.right[first])
+        pairs = zip(one.candidates, one.right, strict=True)
+        found = sorted(((rank.logit(c.signals), c, right) for c, right in pairs), key=lambda found: -found[0])
+        _, candidate, right = found[0]
+        rows.append((*candidate.signals, lead([(score, c) for score, c, _ in found], 0)))
+        labels.append(right)
     return rows, labels
 
 
@@ -271,7 +271,7 @@ def shown_share(asked: Asked, evidence: Sequence[Evidence], joining: float) -> t
 
     Where the places of one answer are marked wherever it stands, as in all sets but the written ones, one is all.
     """
-    shown = best_evidence(asked.question.text, evidence, asked.passages, joining)
+    shown = best_evidence(asked.question.text, evidence, asked.passages, joining).evidence
     places = {(one.passage, one.quote) for one in shown}
     pairs = zip(asked.candidates, asked.right, strict=True)
     right = [c for c, right in pairs if right and (c.passage, c.quote) in places]
