@@ -27,6 +27,7 @@ from rag.selection import best_evidence
 from rag.steps import Step, Tell
 
 MOST_QUESTION_CHARACTERS = 2000
+_FINISHED = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
 def fill_if_empty(library: Library, progress: Progress, say: Callable[[str], None]) -> None:
@@ -239,10 +240,11 @@ def _since(began: float) -> float:
 
 
 def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:
-    """Whether the quote supports the sentence, and the sentence keeps the numbers that the quote gives."""
+    """Whether the quote supports the sentence, which is whole and keeps the numbers that the quote gives."""
     passage = passages[evidence.passage - 1]
     kept = all(number in text for number in numbers_in(evidence.quote.text))
-    return kept and supports(evidence.quote.text, text, f"{passage.title} {passage.heading}")
+    whole = _FINISHED.search(text) is not None  # the model's last one is cut off where its tokens end
+    return whole and kept and supports(evidence.quote.text, text, f"{passage.title} {passage.heading}")
 
 
 def _sentence(text: str, backing: Evidence) -> Sentence:

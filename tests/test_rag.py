@@ -138,6 +138,13 @@ def test_no_shown_sentence_lacks_support_even_from_a_lying_model(assistant, monk
     assert {sentence.support for sentence in answer.sentences} == {"quoted"}
 
 
+@pytest.mark.parametrize("cut", ["Meta put $14.3 billion into Scale AI for a 49% non-", "$14.3 billion, 49%"])
+def test_what_is_no_whole_sentence_is_not_shown(assistant, monkeypatch, cut):
+    monkeypatch.setattr(Assistant, "_drafts", lambda *_: iter([cut]))
+    answer = assistant.ask("How much did Meta pay for its stake in Scale AI?")
+    assert "14.3" in answer.answer and cut not in [sentence.text for sentence in answer.sentences]
+
+
 def test_an_article_left_out_is_not_cited(assistant):
     only = "muse-spark-hybrid-open-source"
     answer = assistant.ask("How much was the Scale AI deal worth?", article_ids=(only,))
