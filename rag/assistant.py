@@ -23,7 +23,7 @@ from rag.prompt import REFUSAL, SYSTEM, user_message
 from rag.reader import Reader
 from rag.remote import RemoteGenerator
 from rag.retrieve import TOP_K, retrieve
-from rag.selection import best_evidence
+from rag.selection import best_evidence, with_antecedents
 from rag.steps import Step, Tell
 
 MOST_QUESTION_CHARACTERS = 2000
@@ -125,6 +125,7 @@ class Assistant:
         sentences: list[tuple[Sentence, Evidence]] = []
         best, conflict = best_evidence(alone, evidence, passages)
         if best:
+            best = with_antecedents(best, passages)
             for sentence, backing in self._sentences(alone, passages, best, quotes_only, go_on):
                 if not sentences:
                     timings = replace(timings, first_sentence_ms=_since(began))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from rag.answer import Passage
+from index.sentences import split_sentences
+from rag.answer import Passage, Quote
 from rag.check import amounts_in, stems_of, supports
 from rag.evidence import Evidence
 from rag.logistic import joining_odds, least_confidence, probability_of
@@ -15,6 +16,8 @@ from rag.logistic import joining_odds, least_confidence, probability_of
 MOST_SENTENCES = 3
 _CONSIDERED = 10
 _AMOUNT_WORDS = 5
+_LEANS = re.compile(r"[\"'“‘(]*(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Both)\b(?! said\b)")
+_LONGEST_ANTECEDENT = 240  # characters
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _TIME_CLAUSE = re.compile(
     r"(?<=\w )(?:when|while|before|after|since|until|by the time|at the time)\b(.*)", re.I
@@ -53,6 +56,30 @@ def best_evidence(
         if len(best) == MOST_SENTENCES:
             break
     return Selection(best, False)
+
+
+def with_antecedents(best: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
+    """Return the evidence, each quote that begins with "it", "they" and the like together with the sentence before it.
+
+    So a quote by itself tells whom it speaks of. Only within a paragraph, and not if that sentence is quoted too.
+    """
+    return [_led(e, passages[e.passage - 1], [o.quote for o in best if o.passage == e.passage]) for e in best]
+
+
+def _led(evidence: Evidence, passage: Passage, quoted: Sequence[Quote]) -> Evidence:
+    quote = evidence.quote
+    if not _LEANS.match(quote.text):
+        return evidence
+    before = [span for span in split_sentences(passage.text) if passage.start + span.end <= quote.start]
+    if not before:
+        return evidence
+    start, end = (passage.start + offset for offset in before[-1])
+    between = passage.text[before[-1].end : quote.start - passage.start]
+    told = any(other.start < end and start < other.end for other in quoted)
+    if told or "\n" in between or end - start > _LONGEST_ANTECEDENT:
+        return evidence
+    text = passage.text[before[-1].start : quote.end - passage.start]
+    return replace(evidence, quote=Quote(start, quote.end, text))
 
 
 def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:

@@ -10,7 +10,7 @@ from rag.answer import Passage, Quote
 from rag.assistant import Assistant
 from rag.evidence import Evidence
 from rag.models import find_model
-from rag.selection import best_evidence, opposes
+from rag.selection import best_evidence, opposes, with_antecedents
 from ui.render import answer_lines
 
 ARTICLES = {
@@ -106,3 +106,27 @@ def test_a_further_sentence_says_something_new():
     assert shown[0] == first and 0.5 < shown[1].confidence < first.confidence
     unlikely = replace(more, score=-9.0)
     assert best_evidence(ASKED, [first, unlikely], PASSAGES).evidence == [first]
+
+
+TOLD = "Bremen bought the harbour in 2021. It cost 15 million euros. They were paid in parts.\n\nIt is deep."
+
+
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        (["It cost 15 million euros."], ["Bremen bought the harbour in 2021. It cost 15 million euros."]),
+        (["Bremen bought the harbour in 2021."], ["Bremen bought the harbour in 2021."]),
+        (["It is deep."], ["It is deep."]),  # another paragraph may speak of something else
+        (
+            ["They were paid in parts.", "It cost 15 million euros."],
+            ["They were paid in parts.", "Bremen bought the harbour in 2021. It cost 15 million euros."],
+        ),
+    ],
+)
+def test_a_quote_that_leans_on_the_sentence_before_has_it_with_it(quoted, shown):
+    passage = Passage(1, "a", "A", "a.md", "", TOLD, 100, 100 + len(TOLD), 1.0)
+    spots = [(100 + TOLD.index(text), text) for text in quoted]
+    best = [Evidence(1, Quote(start, start + len(text), text), 2.0, 0.9) for start, text in spots]
+    given = [e.quote for e in with_antecedents(best, [passage])]
+    assert [quote.text for quote in given] == shown
+    assert all(TOLD[q.start - 100 : q.end - 100] == q.text for q in given)
