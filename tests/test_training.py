@@ -37,6 +37,13 @@ DOSSIER = {
             "answer": "One says 40 million euros [1], the other 45 million euros [2].",
         },
         {
+            "kind": "repeated",
+            "asked": ["Which canal do both articles speak of?"],
+            "evidence": [[0, COST], [1, OTHER]],
+            "spans": [[0, "Ost canal"], [1, "the canal"]],
+            "answer": "Both speak of the Ost canal [1].",
+        },
+        {
             "kind": "near-miss",
             "asked": ["Who dug the second Ost canal?"],
             "evidence": [],
@@ -123,7 +130,8 @@ def test_answers_have_their_places(data):
 
 def test_a_dossier_is_answered_by_each_of_its_articles(data):
     pool = read_pools(data, data / "written")[-1]
-    first, second, miss = pool.questions
+    first, second, repeated, miss = pool.questions
+    assert first.needs_all and not repeated.needs_all and len(repeated.elsewhere) == 1
     assert first.spans == second.spans and not miss.answerable
     places = [(first.article_id, *first.spans[0]), *first.elsewhere]
     assert [pool.articles[i].text[start:end] for i, start, end in places] == [

@@ -141,7 +141,7 @@ def ask_all(
                         right,
                         kind == "asked" and gold_first,
                         list(passages.values()),
-                        pieces if pool.name == WRITTEN_POOL else (),
+                        pieces if question.needs_all else (),
                     )
                 )
         progress("questions", number, len(questions))

@@ -33,7 +33,7 @@ class Question(NamedTuple):
 
     ``near`` is where the answer would stand; without ``spans`` that is a near miss. ``elsewhere`` is where other
     articles answer it too, ``(article id, start, end)``. It is to be asked ``among`` these articles alone, where it does
-    not name its subject ("this website", "the founder").
+    not name its subject ("this website", "the founder"). It ``needs_all`` of its answers where they are parts of one.
     """
 
     text: str
@@ -42,6 +42,7 @@ class Question(NamedTuple):
     near: tuple[int, int]
     among: tuple[str, ...] = ()
     elsewhere: tuple[tuple[str, int, int], ...] = ()
+    needs_all: bool = False
 
     @property
     def answerable(self) -> bool:
@@ -239,7 +240,7 @@ def _written_questions(
     elsewhere = tuple(place for place in places if place[0] != own)
     whole = (0, len(articles[own].text))
     for form in record["asked"]:
-        yield Question(form, own, spans, whole, tuple(ids), elsewhere)
+        yield Question(form, own, spans, whole, tuple(ids), elsewhere, record["kind"] != "repeated")
 
 
 def _within(text: str, evidence: str, answer: str) -> Iterator[tuple[int, int]]:
