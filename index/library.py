@@ -7,7 +7,6 @@ derived, and brought up to date from the stored vectors when it is missing, stal
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import sqlite3
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import platformdirs
 
 from corpus.article import Article, Faq, Section
@@ -33,12 +31,13 @@ from index.database import (
     insert_chunks,
     raise_generation,
 )
+from index.dense import DenseIndex, as_vectors
 from index.embedder import Embedder
 from index.feedback import Feedback, insert_feedback, stored_feedback
 from index.model_folder import require_unchanged
 from index.spelling import corrected
-from index.vectors import Hit, State, VectorIndex, lists_for, saved_state
-from index.windows import WINDOW, Window, embedding_text, windows
+from index.vectors import Hit, State, VectorIndex
+from index.windows import Window, embedding_text, windows
 from index.words import check_words, rebuild_words, search_words, words_damaged
 
 T = TypeVar("T")
@@ -51,8 +50,6 @@ MAKE = {
 }
 """What a library's chunks depend on, besides its embedder; another make cannot be searched with this one's code."""
 
-_STALE_SHARE = 0.1  # of the dense index, that may change in memory before its file is written anew
-_STALE_CHUNKS = 1000
 _MORE = 3  # times the wanted hits are taken from an approximate search, to be scored exactly
 
 
@@ -92,7 +89,7 @@ class Library:
         """
         self.folder = folder
         self._database = Database(folder, {**MAKE, "embedder": embed.BUNDLED.record})
-        self._vectors: tuple[State, VectorIndex] | None = None
+        self._dense = DenseIndex(folder, self._database)
         self._encoder: embed.QuestionEncoder | None = None
 
     def __enter__(self) -> Library:
@@ -287,7 +284,7 @@ class Library:
         """Return the cosine of a question's vector with each chunk's."""
         query = "SELECT id, vector FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
         rows = self._database.rows(query, (json.dumps(list(chunk_ids)),))
-        scores = _as_vectors((row[1] for row in rows), len(vector)) @ vector
+        scores = as_vectors((row[1] for row in rows), len(vector)) @ vector
         return {row[0]: round(float(score), 4) for row, score in zip(rows, scores, strict=True)}
 
     def search_words(self, question: str, k: int, article_ids: tuple[str, ...] = ()) -> list[Hit]:
@@ -314,79 +311,12 @@ class Library:
     def _vector_index(self) -> VectorIndex:
         with self.snapshot():
             self.check_make()
-            state = self._state()
-            if self._vectors is None or self._vectors[0] != state:
-                self._vectors = (state, self._current_vectors(state))
-            return self._vectors[1]
-
-    def _current_vectors(self, state: State) -> VectorIndex:
-        """Bring the index at hand, or else the saved one, to ``state``."""
-        had = self._vectors or VectorIndex.load(self.folder / "vectors.faiss")
-        if had is not None and had[1].dimensions != self.embedder().dimensions:
-            had = None
-        if had is not None and had[0] == state:
-            return had[1]
-        index = self._caught_up(*had) if had is not None and had[0].next_chunk <= state.next_chunk else None
-        if index is None:
-            index = self._built()
-            self._save(index, state)
-        return index
-
-    def _save(self, index: VectorIndex, state: State) -> None:
-        """Keep the index for the next process, unless another one writes or the folder may only be read."""
-        from filelock import FileLock, Timeout
-
-        with (
-            contextlib.suppress(OSError, Timeout),
-            FileLock(self.folder / "writer.lock", timeout=0, is_singleton=False),
-        ):
-            index.save(self.folder / "vectors.faiss", state)
-
-    def _caught_up(self, had: State, index: VectorIndex) -> VectorIndex | None:
-        """Take out and add what changed since; None if so much did that the index is better made anew."""
-        here = self._ids("SELECT id FROM chunks WHERE id < ?", had.next_chunk)
-        gone = np.setdiff1d(index.ids[index.ids < had.next_chunk], here)
-        new = self._database.rows("SELECT count(*) FROM chunks WHERE id >= ?", (had.next_chunk,))[0][0]
-        if len(index) - len(gone) != len(here) or len(gone) + new > self._tolerated(len(index)):
-            return None
-        if len(gone):
-            index.remove(gone)
-        self._add_vectors(index, had.next_chunk)
-        return index
-
-    def _built(self) -> VectorIndex:
-        count = self._database.rows("SELECT count(*) FROM chunks")[0][0]
-        lists, trained_on = lists_for(count)
-        dimensions = self.embedder().dimensions
-        index = VectorIndex.exact(dimensions)
-        if lists:
-            rows = self._database.rows(
-                "SELECT vector FROM chunks WHERE id % ? = 0 ORDER BY id", (max(1, count // trained_on),)
-            )
-            index = VectorIndex.in_lists(_as_vectors((row[0] for row in rows), dimensions), lists)
-        self._add_vectors(index, 0)
-        return index
-
-    def _add_vectors(self, index: VectorIndex, first: int) -> None:
-        """Index the stored vectors of the chunks from ``first`` on, a window at a time."""
-        rows = self._database.stream("SELECT id, vector FROM chunks WHERE id >= ? ORDER BY id", (first,))
-        while window := list(itertools.islice(rows, WINDOW)):
-            ids = np.array([row[0] for row in window], dtype=np.int64)
-            index.add(ids, _as_vectors((row[1] for row in window), index.dimensions))
-
-    def _ids(self, query: str, value: object) -> npt.NDArray[np.int64]:
-        return np.array([row[0] for row in self._database.rows(query, (value,))], dtype=np.int64)
+            return self._dense.at(self._state(), self.embedder().dimensions)
 
     def refresh(self) -> None:
         """Write the dense index's file anew if it is missing or much has changed since."""
-        saved, state = saved_state(self.folder / "vectors.faiss"), self._state()
-        if saved is None or state.next_chunk - saved.next_chunk > self._tolerated(saved.next_chunk):
+        if self._dense.is_stale(self._state()):
             self._vector_index()
-
-    @staticmethod
-    def _tolerated(chunks: int) -> float:
-        """Chunks that may be changed in memory before the file of an index of ``chunks`` is written anew."""
-        return max(_STALE_CHUNKS, _STALE_SHARE * chunks)
 
     # writing
 
@@ -538,12 +468,6 @@ class Library:
 
 def _note_embedder(connection: sqlite3.Connection, embedder: Embedder) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('embedder', ?)", (embedder.record,))
-
-
-def _as_vectors(stored: Iterable[bytes], dimensions: int) -> embed.Vectors:
-    """Return stored vectors (float16) as rows."""
-    joined = np.frombuffer(b"".join(stored), dtype=np.float16)
-    return joined.reshape(-1, dimensions).astype(np.float32)
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:
