@@ -58,15 +58,30 @@ def warm(assistant: Assistant, questions: Sequence[str]) -> Iterator[str]:
     yield f"written tokens      {median(lambda a: a.timings.completion_tokens):6.0f}"
 
 
-def cold(library: Path, question: str) -> str:
-    """Return the median of whole processes, after one that warms the files."""
-    command = [str(Path(sys.executable).parent / "rag"), "ask", "--library", str(library), question]
+_UNTIL = """
+import importlib, os, sys
+module, kind, step = sys.argv.pop(1).split()
+setattr(getattr(importlib.import_module(module), kind), step, lambda *_: os._exit(0))
+from ui.cli import main
+main()
+"""
 
-    def run() -> None:
-        subprocess.run(command, capture_output=True, check=True)
 
-    run()
-    return f"cold rag ask        {statistics.median(_milliseconds(run) for _ in range(_COLD_RUNS)):6.0f} ms"
+def cold(library: Path, question: str) -> Iterator[str]:
+    """Yield the medians of a whole ``rag ask`` from the start of its process, and of the time until it reads."""
+    asked = ["--library", str(library), "ask", question]
+
+    def median(*command: str) -> float:
+        def run() -> None:
+            subprocess.run([*command, *asked], check=True, stdout=subprocess.DEVNULL)
+
+        run()  # warms the files
+        return statistics.median(_milliseconds(run) for _ in range(_COLD_RUNS))
+
+    yield f"cold rag ask        {median(str(Path(sys.executable).parent / 'rag')):6.0f} ms"
+    steps = {"the reader": "rag.reader Reader read", "the model": "rag.generate Generator stream"}
+    for who, step in steps.items():
+        yield f"until {who} reads {median(sys.executable, '-c', _UNTIL, step):6.0f} ms"
 
 
 def beside_bare(generator: Generator, prompts: Sequence[tuple[str, str]]) -> str:
@@ -160,7 +175,8 @@ def main() -> None:
         Generator.stream = recorded  # type: ignore[method-assign]
         print("\n".join(warm(assistant, questions)), flush=True)
         Generator.stream = stream  # type: ignore[method-assign]
-        print(cold(library.folder, questions[0]), flush=True)
+        for line in cold(library.folder, questions[0]):
+            print(line, flush=True)
         generator = Generator(model)
         print(beside_bare(generator, prompts[:10]), flush=True)
         print(stopping(assistant, questions[0]))
