@@ -98,7 +98,7 @@ def test_the_recipe_runs_end_to_end(data, tmp_path):
     written = ("--written", data / "written")
     asked = [(pool, question) for pool in read_pools(data, written[1]) for question in pool.questions]
     for_training = [question for pool, question in asked if pool.part_of(question) == "train"]
-    assert 20 < len(for_training) < len(asked) == 51
+    assert 20 < len(for_training) < len(asked) == 52
     assert f"{len(for_training)} questions" in training("prepare", data, made, *written).stdout
     groups = list(read_groups(made))
     assert {group.question for group in groups} == {question.text for question in for_training}

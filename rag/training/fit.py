@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from rag.training.sets import WRITTEN_POOL, Part, Pool, Question
 FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
+_LARGEST_SHARE = 2 / 3  # of the questions, that may be of one set
 _LOST = 0.05  # of the right answers, to abstaining
 Kind = Literal["asked", "left out", "near miss"]
 
@@ -76,9 +78,16 @@ class Memo:
 
 
 def sample(pools: Sequence[Pool], part: Part, most: int, seed: int) -> list[tuple[Pool, Question]]:
-    """Return at most so many of a part's questions, by chance."""
+    """Return at most so many of a part's questions, by chance, of each set at most two thirds of them."""
     here = [(p, q) for p in pools if p.name in FITTED_ON for q in p.questions if p.part_of(q) == part]
-    return random.Random(seed).sample(here, min(most, len(here)))
+    random.Random(seed).shuffle(here)
+    taken: list[tuple[Pool, Question]] = []
+    counts: Counter[str] = Counter()
+    for pool, question in here:
+        if counts[pool.name] < _LARGEST_SHARE * most and len(taken) < most:
+            counts[pool.name] += 1
+            taken.append((pool, question))
+    return taken
 
 
 def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[str, ...]]]:
