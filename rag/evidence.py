@@ -51,11 +51,12 @@ SIGNALS = (
     "answer",
     "relevance_share",
     "sentence_share",
+    "agreeing",
 )
 """The names of a sentence's signals, in the order of ``Candidate.signals``.
 
 A share is the logarithm of a probability, among the sentence and what gives another answer: that several articles
-say the same makes none of them less likely.
+say the same makes none of them less likely. ``agreeing`` counts the other articles that do, two at most.
 """
 
 
@@ -172,6 +173,7 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
             *((read.relevance, read.sentence, read.answer) if read else _NOT_READ),
             relevant[passage.number] - relevances,
             (read.sentence if read else 0.0) - scores,
+            float(min(2, len({spots[m][0].passage.article_id for m in agreeing} - {passage.article_id}))),
         )
         quote = Quote(start, passage.start + span.end, text)
         sentences.append(Candidate(passage.number, quote, signals, answers[n], held[n]))

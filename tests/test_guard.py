@@ -109,6 +109,22 @@ def test_requests_of_other_pages_are_refused(port, origin):
     assert ask(port, "/config", Origin=f"http://127.0.0.1:{port}")[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "site", "mode", "status"),
+    [
+        ("/", "cross-site", "navigate", 200),  # a link that opens the page
+        ("/", "cross-site", "no-cors", 403),
+        ("/logout", "cross-site", "navigate", 403),
+        ("/config", "same-site", "cors", 403),
+        ("/config", "same-origin", "cors", 200),
+        ("/config", "none", "navigate", 200),
+    ],
+)
+def test_what_another_page_makes_a_browser_ask_is_refused(port, path, site, mode, status):
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    assert ask(port, path, **headers)[0] == status
+
+
 @pytest.mark.parametrize("path", ["/", "/config", "/nothing", "/theme.css"])
 def test_every_answer_has_the_headers(port, path):
     for answer in (ask(port, path), ask(port, path, host="evil.example")):

@@ -428,9 +428,9 @@ def test_how_far_an_answer_is_is_shown_and_spoken_at_a_calm_rate(page):
 
 
 def sign_in(page, name, password):
-    page.get_by_label("username").fill(name)
-    page.get_by_label("password").fill(password)
-    page.get_by_role("button", name="Login").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
 
 
 def test_two_users_of_one_browser_sign_in_ask_and_sign_out(browser, own_folder, tmp_path):
@@ -442,14 +442,14 @@ def test_two_users_of_one_browser_sign_in_ask_and_sign_out(browser, own_folder, 
         page.set_default_timeout(SLOW)
         page.goto(server.address)
         sign_in(page, "anna", "ben's own word")
-        expect(page.get_by_text("Incorrect")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_text("do not fit")).to_be_visible(timeout=SLOW)
         assert page.locator("#page").count() == 0
         sign_in(page, "anna", "anna's own word")
         expect(page.locator(".welcome")).to_be_visible(timeout=SLOW)
         expect(ask(page, STAKE)).to_contain_text("14.3 billion")
         shot(page, "signed-in")
         page.get_by_role("button", name="Sign out anna").click()
-        expect(page.get_by_label("password")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_label("Password")).to_be_visible(timeout=SLOW)
         assert page.locator("#page").count() == 0
         assert page.evaluate("fetch('gradio_api/info').then(reply => reply.status)") == 401
 

@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -29,11 +30,7 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 """Sent with every answer: nothing is loaded from outside, and no page elsewhere shows this one in a frame."""
-_OPEN = re.compile(
-    r"/(login/?|assets/.*|static/.*|theme\.css|favicon\.ico|robots\.txt|manifest\.json"
-    r"|gradio_api/(theme\.css|startup-events|login_check/?))?"
-)
-"""What the log-in page itself needs; all else asks for a log-in."""
+_HERE = Path(__file__).parent
 _OUTBOUND = re.compile(r"/gradio_api/(proxy=.*|run-history/.*|file=(\w[\w+.-]*:|[/\\]{2}).*)", re.I | re.S)
 """Addresses by which Gradio would fetch from elsewhere on a caller's word."""
 
@@ -45,7 +42,7 @@ class Guard:
         self._app = app
         self._names = own_names(host)
         self._any_address = not is_loopback(host)
-        self._login = login
+        self._login = login_page() if login else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -55,19 +52,35 @@ class Guard:
             await self._app(scope, receive, send)
         elif (refusal := self._refusal(scope)) is not None:
             await _answer(_with_headers(send), *refusal)
+        elif not self._login or _logged_in(scope):
+            await self._app(scope, receive, _with_headers(send))
         else:
-            await self._app(self._without_query(scope), receive, _with_headers(send))
+            await self._at_the_door(scope, receive, _with_headers(send))
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+    async def _at_the_door(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Show the log-in page, or pass on a name and a password; nothing else is told to who is not logged in."""
+        asked = (scope["method"], scope["path"].rstrip("/"))
+        if asked in (
+            ("POST", "/login"),
+            ("GET", "/gradio_api/startup-events"),
+        ):  # the latter Gradio asks of itself
+            await self._app({**scope, "query_string": b""}, receive, send)
+        elif asked in (("GET", ""), ("GET", "/login")):
+            await _answer(send, 200, self._login, b"text/html; charset=utf-8")
+        else:
+            await _answer(send, 401, b"Log in first.\n")
+
+    def _refusal(self, scope: Scope) -> tuple[int, bytes] | None:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if len(hosts) != 1 or not self._answers_to(hosts[0]):
-            return 403, "This page does not answer by that name; open it by the address that rag ui printed."
-        if any(origin.partition("://")[2] != hosts[0] for origin in origins):
-            return 403, "This page takes no requests from other pages."
+            return (
+                403,
+                b"This page does not answer by that name; open it by the address that rag ui printed.\n",
+            )
+        if any(origin.partition("://")[2] != hosts[0] for origin in origins) or _from_elsewhere(scope):
+            return 403, b"This page takes no requests from other pages.\n"
         if _OUTBOUND.fullmatch(scope["path"]):
-            return 403, "This page fetches nothing from elsewhere."
-        if self._login and not _OPEN.fullmatch(scope["path"]) and not _logged_in(scope):
-            return 401, "Log in first."
+            return 403, b"This page fetches nothing from elsewhere.\n"
         return None
 
     def _answers_to(self, host: str) -> bool:
@@ -78,9 +91,11 @@ class Guard:
         name = _without_port(host).casefold()
         return name in self._names or (self._any_address and _address(name) is not None)
 
-    def _without_query(self, scope: Scope) -> Scope:
-        """Hide the query of who is not logged in: ``/?all_endpoints=1`` makes Gradio list what there is to call."""
-        return {**scope, "query_string": b""} if self._login and not _logged_in(scope) else scope
+
+def login_page() -> bytes:
+    """Return the page that asks for name and password, whole: it needs nothing else of the server."""
+    page, colours = ((_HERE / name).read_text(encoding="utf-8") for name in ("login.html", "colours.css"))
+    return page.replace("{colours}", colours).encode()
 
 
 def is_loopback(host: str) -> bool:
@@ -126,6 +141,13 @@ def _logged_in(scope: Scope) -> bool:
     return any(name in cookies and cookies[name].value in gradio.tokens for name in names)
 
 
+def _from_elsewhere(scope: Scope) -> bool:
+    """Whether a browser says that another page asks, other than by a link that opens this one."""
+    sites, modes = _values(scope, b"sec-fetch-site"), _values(scope, b"sec-fetch-mode")
+    follows_link = modes == ["navigate"] and scope["path"] == "/"
+    return any(site in ("cross-site", "same-site") for site in sites) and not follows_link
+
+
 def _with_headers(send: Send) -> Send:
     """Return a ``send`` that adds the headers to the answer."""
     ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
@@ -141,8 +163,11 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-async def _answer(send: Send, status: int, line: str) -> None:
-    body = f"{line}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+async def _answer(send: Send, status: int, body: bytes, kind: bytes = b"text/plain; charset=utf-8") -> None:
+    headers = [
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -59,8 +59,9 @@ def _add_endpoints(endpoints: Endpoints) -> None:
 
 def head() -> str:
     """Return style and behaviour as they go into the page; Gradio would rewrite what it is given as ``css``."""
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return f"<style>{style}</style><script>{script}</script>"
+    names = ("colours.css", "page.css", "page.js")
+    colours, style, script = ((_HERE / name).read_text(encoding="utf-8") for name in names)
+    return f"<style>{colours}{style}</style><script>{script}</script>"
 
 
 def serve(service: Service, where: Serving, private: Sequence[Path] = ()) -> None:
