@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from index.memory import promised_memory
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+_setting_up = threading.Lock()
 _BUFFERS = 240 << 20
 """Bytes besides the weights: for the bundled model measured, for one of 8 billion with a seventh of the file reckoned."""
 
@@ -27,9 +29,10 @@ def open_gguf(path: Path, **settings: Any) -> Any:
     """
     from llama_cpp import Llama
 
-    quiet()
-    _leave_output_alone()
-    _keep_off_amx()
+    with _setting_up:
+        quiet()
+        _leave_output_alone()
+        _keep_off_amx()
     size = path.stat().st_size if path.is_file() else 0
     named = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(named) if named.isdecimal() and int(named) else os.cpu_count() or 1

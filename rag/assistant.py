@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from corpus.errors import Stopped, UsageError
@@ -18,7 +18,7 @@ from rag.check import numbers_in, split_markers, supports, unmarked
 from rag.evidence import Evidence, rank_evidence
 from rag.followup import stand_alone
 from rag.generate import Generator, open_generator
-from rag.models import Model
+from rag.models import Model, ModelFile
 from rag.prompt import REFUSAL, SYSTEM, user_message
 from rag.reader import Reader
 from rag.remote import RemoteGenerator
@@ -27,6 +27,8 @@ from rag.selection import best_evidence, with_antecedents
 from rag.steps import Step, Tell
 
 MOST_QUESTION_CHARACTERS = 2000
+_SMALL_BYTES = 512 << 20  # of a model that loads in about the time that reading takes
+_LOOK_SECONDS = 0.05
 _FINISHED = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
@@ -108,14 +110,14 @@ class Assistant:
 
         def go_on(step: Step) -> None:
             self._go_on()
+            if step.stage == "reading" and not quotes_only:
+                self._open_beside()
             tell(step)
 
         go_on(Step("searching"))
         question = clean_question(question)
         self.library.require(article_ids)
         alone = self.library.corrected(stand_alone(question, previous))
-        if not quotes_only:
-            self._open_beside()
         vector = self.library.encode([alone])[0]
         found = retrieve(self.library, alone, vector, top_k, article_ids, self._reader.read, go_on)
         passages = [retrieved.passage for retrieved in found]
@@ -145,14 +147,21 @@ class Assistant:
         yield replace(answer, conflict=conflict)
 
     def _open_beside(self) -> None:
-        """Begin to load the model that words, while the passages are read: a cold answer comes sooner."""
-        if self._generator is None and self._opening is None:
+        """Begin to load the model that words, while passages are read: a cold answer comes sooner.
+
+        Not a large one: where the question turns out not to be answered, it would be waited for in vain.
+        """
+        failed = self._opening is not None and self._opening.done() and self._opening.exception()
+        if self._generator is None and (self._opening is None or failed) and _is_small(self.model):
             self._opening = self._beside.submit(open_generator, self.model)
 
     def _opened(self) -> Generator | RemoteGenerator:
-        """Return the model once it is loaded; what failed is tried again at the next question."""
-        self._open_beside()
-        assert self._opening is not None
+        """Return the model once it is loaded; a stop does not wait for that."""
+        if self._opening is None:
+            self._opening = self._beside.submit(open_generator, self.model)
+        while not self._opening.done():
+            wait([self._opening], timeout=_LOOK_SECONDS)
+            self._go_on()
         opening, self._opening = self._opening, None
         return opening.result()
 
@@ -240,12 +249,18 @@ def _since(began: float) -> float:
     return round((time.perf_counter() - began) * 1000, 1)
 
 
+def _is_small(model: Model) -> bool:
+    return isinstance(model, ModelFile) and model.path.is_file() and model.path.stat().st_size <= _SMALL_BYTES
+
+
 def _backs(evidence: Evidence, text: str, passages: list[Passage]) -> bool:
     """Whether the quote supports the sentence, which is whole and keeps the numbers that the quote gives."""
     passage = passages[evidence.passage - 1]
-    kept = all(number in text for number in numbers_in(evidence.quote.text))
+    quote, context = evidence.quote.text, f"{passage.title} {passage.heading}"
     whole = _FINISHED.search(text) is not None  # the model's last one is cut off where its tokens end
-    return whole and kept and supports(evidence.quote.text, text, f"{passage.title} {passage.heading}")
+    kept = all(number in text for number in numbers_in(quote))
+    aside = evidence.antecedent and supports(quote[: evidence.antecedent], text, context)
+    return whole and kept and not aside and supports(quote, text, context)
 
 
 def _sentence(text: str, backing: Evidence) -> Sentence:

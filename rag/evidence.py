@@ -90,18 +90,22 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A sentence of a passage: its place in the article, the score that ranks it, a confidence in [0, 1]."""
+    """A sentence of a passage: its place in the article, the score that ranks it, a confidence in [0, 1].
+
+    The first ``antecedent`` characters of its quote are the sentence before, where it leans on that.
+    """
 
     passage: int
     quote: Quote
     score: float
     confidence: float
     answer: Quote | None = None
+    antecedent: int = 0
 
 
 CONFIDENCE_SIGNALS = (*SIGNALS, "lead")
 """Those of the confidence: also by how much the sentence's score is above the best other one's."""
-_ALONE = 5.0  # the lead of the only sentence there is
+_ALONE = 5.0  # the lead of a sentence that no other contradicts
 
 
 def rank_evidence(question: str, found: Sequence[Retrieved]) -> list[Evidence]:

@@ -16,7 +16,10 @@ from rag.logistic import joining_odds, least_confidence, probability_of
 MOST_SENTENCES = 3
 _CONSIDERED = 10
 _AMOUNT_WORDS = 5
-_LEANS = re.compile(r"[\"'“‘(]*(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Both)\b(?! said\b)")
+_LEANS = re.compile(
+    r"[\"'“‘(]*(?:It|Its|They|Their|He|His|She|Her|This|That|These|Those|Both)(?:['’]s\b|(?= [a-z]))"
+    r"(?! (?:said|year|month|week|spring|summer|autumn|winter)\b)"
+)
 _LONGEST_ANTECEDENT = 240  # characters
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _TIME_CLAUSE = re.compile(
@@ -47,15 +50,18 @@ def best_evidence(
     likely = (e for e in others if e.confidence >= least_confidence() or e.score >= least)
     opposed = next((e for e in likely if opposes(question, e, best[0], passages)), None)
     if opposed is not None:
-        return Selection([best[0], opposed], True)
+        return Selection([best[0], _second_to(best[0], opposed)], True)
     for candidate in others:
         if candidate.score >= least and not any(_repeats(candidate, chosen) for chosen in best):
-            # Its own confidence is that of the best sentence there is, which it is not.
-            confidence = best[0].confidence * probability_of(candidate.score)
-            best.append(replace(candidate, confidence=confidence))
+            best.append(_second_to(best[0], candidate))
         if len(best) == MOST_SENTENCES:
             break
     return Selection(best, False)
+
+
+def _second_to(first: Evidence, further: Evidence) -> Evidence:
+    """Give a further sentence a confidence: its own is that of the best sentence there is, which it is not."""
+    return replace(further, confidence=first.confidence * probability_of(further.score))
 
 
 def with_antecedents(best: Sequence[Evidence], passages: Sequence[Passage]) -> list[Evidence]:
@@ -79,7 +85,7 @@ def _led(evidence: Evidence, passage: Passage, quoted: Sequence[Quote]) -> Evide
     if told or "\n" in between or end - start > _LONGEST_ANTECEDENT:
         return evidence
     text = passage.text[before[-1].start : quote.end - passage.start]
-    return replace(evidence, quote=Quote(start, quote.end, text))
+    return replace(evidence, quote=Quote(start, quote.end, text), antecedent=quote.start - start)
 
 
 def opposes(question: str, candidate: Evidence, chosen: Evidence, passages: Sequence[Passage]) -> bool:

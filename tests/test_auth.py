@@ -186,7 +186,7 @@ def test_made_up_names_take_no_memory(users):
 
 # over HTTP
 
-OPEN = {("GET", "/"), ("GET", "/login"), ("POST", "/login"), ("GET", "/gradio_api/startup-events")}
+OPEN = {("GET", "/"), ("POST", "/login"), ("GET", "/gradio_api/startup-events")}
 
 
 def test_all_but_the_login_page_needs_a_login(port):
@@ -218,6 +218,13 @@ def test_the_login_page_tells_nothing_of_what_is_behind(port):
     for path in ("/", "/?all_endpoints=1", "/?deep_link=x", "/?page=x"):
         status, text, _ = ask(port, path)
         assert status == 200 and text == login_page().decode()
+
+
+def test_a_log_in_is_short_and_no_link_elsewhere_signs_out(port):
+    assert ask(port, "/login", "POST", "password=" + "x" * 5000)[0] == 413
+    cookie = log_in(port, "anna", PASSWORD)[2][0].partition(";")[0]
+    assert ask(port, "/logout", cookie=cookie)[0] == 403
+    assert ask(port, "/config", cookie=cookie)[0] == 200
 
 
 def test_who_logs_in_gets_in_and_nobody_else(port):

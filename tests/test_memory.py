@@ -34,6 +34,17 @@ def test_what_is_free_is_known():
         require_memory(1 << 60, "x")
 
 
+def test_a_limit_that_suffices_is_none(rag, folder):
+    limit = 2500 << 20
+    done = rag(
+        "ask",
+        QUESTION,
+        library=folder,
+        before=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode == 0 and done.stderr == ""
+
+
 def test_memory_is_not_promised_twice():
     most = available_bytes() * 2 // 3
     with promised_memory(most, "x"), pytest.raises(ModelError, match="y needs"), promised_memory(most, "y"):
@@ -63,5 +74,13 @@ def test_a_model_that_cannot_be_loaded_does_not_spoil_the_next_question(folder, 
     monkeypatch.setattr("index.memory.available_bytes", lambda: 1)
     with pytest.raises(ModelError, match="memory"):
         assistant.ask(QUESTION)
+    monkeypatch.undo()
+    assert "April 8, 2026" in assistant.ask(QUESTION).answer
+
+
+def test_what_could_not_be_loaded_beside_a_refusal_is_tried_again(library, monkeypatch):
+    assistant = Assistant(library, find_model())
+    monkeypatch.setattr("index.memory.available_bytes", lambda: 1)
+    assert assistant.ask("Who designed the Eiffel Tower?").status == "abstained"
     monkeypatch.undo()
     assert "April 8, 2026" in assistant.ask(QUESTION).answer

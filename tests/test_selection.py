@@ -130,3 +130,24 @@ def test_a_quote_that_leans_on_the_sentence_before_has_it_with_it(quoted, shown)
     given = [e.quote for e in with_antecedents(best, [passage])]
     assert [quote.text for quote in given] == shown
     assert all(TOLD[q.start - 100 : q.end - 100] == q.text for q in given)
+
+
+def test_the_sentence_before_alone_is_no_answer(tmp_path, monkeypatch):
+    text = "# The lab\n\nWang leads the lab. He was appointed by Zuckerberg in a hall."
+    with Library(tmp_path / "library") as library:
+        library.add([parse_article(text.encode(), tmp_path / "lab.md")], lambda *_: None)
+        assistant = Assistant(library, find_model("bundled"))
+        monkeypatch.setattr(Assistant, "_drafts", lambda *_: iter(["Wang leads the lab."]))
+        answer = assistant.ask("By whom was he appointed in a hall?")
+    assert [s.text for s in answer.sentences] == [
+        "Wang leads the lab. He was appointed by Zuckerberg in a hall."
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["This March it rains.", "Both Meta and Google pay.", "That said, it rains.", "Itself."]
+)
+def test_what_leans_on_nothing_stays_as_it_is(text):
+    passage = Passage(1, "a", "A", "a.md", "", f"It was so. {text}", 0, 11 + len(text), 1.0)
+    alone = Evidence(1, Quote(11, 11 + len(text), text), 2.0, 0.9)
+    assert with_antecedents([alone], [passage]) == [alone]

@@ -30,6 +30,9 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 """Sent with every answer: nothing is loaded from outside, and no page elsewhere shows this one in a frame."""
+SIGN_OUT = b"x-faqtual"
+"""A header that the page's script alone can send: no link elsewhere signs anyone out."""
+_MOST_LOGIN_BYTES = 4096
 _HERE = Path(__file__).parent
 _OUTBOUND = re.compile(r"/gradio_api/(proxy=.*|run-history/.*|file=(\w[\w+.-]*:|[/\\]{2}).*)", re.I | re.S)
 """Addresses by which Gradio would fetch from elsewhere on a caller's word."""
@@ -42,7 +45,7 @@ class Guard:
         self._app = app
         self._names = own_names(host)
         self._any_address = not is_loopback(host)
-        self._login = login_page() if login else b""
+        self._login_page = login_page() if login else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -52,21 +55,23 @@ class Guard:
             await self._app(scope, receive, send)
         elif (refusal := self._refusal(scope)) is not None:
             await _answer(_with_headers(send), *refusal)
-        elif not self._login or _logged_in(scope):
+        elif not self._login_page or _logged_in(scope):
             await self._app(scope, receive, _with_headers(send))
         else:
-            await self._at_the_door(scope, receive, _with_headers(send))
+            await self._before_login(scope, receive, _with_headers(send))
 
-    async def _at_the_door(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _before_login(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Show the log-in page, or pass on a name and a password; nothing else is told to who is not logged in."""
-        asked = (scope["method"], scope["path"].rstrip("/"))
-        if asked in (
+        asked = (scope["method"], scope["path"])
+        if asked == ("GET", "/"):
+            await _answer(send, 200, self._login_page, b"text/html; charset=utf-8")
+        elif asked == ("POST", "/login") and not _is_short(scope):
+            await _answer(send, 413, b"A name and a password are shorter.\n")
+        elif asked in (
             ("POST", "/login"),
             ("GET", "/gradio_api/startup-events"),
         ):  # the latter Gradio asks of itself
             await self._app({**scope, "query_string": b""}, receive, send)
-        elif asked in (("GET", ""), ("GET", "/login")):
-            await _answer(send, 200, self._login, b"text/html; charset=utf-8")
         else:
             await _answer(send, 401, b"Log in first.\n")
 
@@ -79,6 +84,8 @@ class Guard:
             )
         if any(origin.partition("://")[2] != hosts[0] for origin in origins) or _from_elsewhere(scope):
             return 403, b"This page takes no requests from other pages.\n"
+        if scope["path"].rstrip("/") == "/logout" and not _values(scope, SIGN_OUT):
+            return 403, b"Sign out on the page.\n"
         if _OUTBOUND.fullmatch(scope["path"]):
             return 403, b"This page fetches nothing from elsewhere.\n"
         return None
@@ -139,6 +146,12 @@ def _logged_in(scope: Scope) -> bool:
         return False
     names = (f"access-token-{gradio.cookie_id}", f"access-token-unsecure-{gradio.cookie_id}")
     return any(name in cookies and cookies[name].value in gradio.tokens for name in names)
+
+
+def _is_short(scope: Scope) -> bool:
+    """Whether a body is announced as no longer than a name and a password can be."""
+    lengths = _values(scope, b"content-length")
+    return len(lengths) == 1 and lengths[0].isdecimal() and int(lengths[0][:9]) <= _MOST_LOGIN_BYTES
 
 
 def _from_elsewhere(scope: Scope) -> bool:

@@ -33,7 +33,7 @@ window.faqtual = (() => {
     }
   }
   async function leave() {
-    try { await fetch("logout", { redirect: "manual" }); } catch { return unreached(); }
+    try { await fetch("logout", { redirect: "manual", headers: { "X-Faqtual": "sign out" } }); } catch { return unreached(); }
     location.reload();
   }
   async function stream(name, values, heard, signal) {

@@ -50,7 +50,7 @@ def _add_endpoints(endpoints: Endpoints) -> None:
     """Let the script call what it calls, before any tab takes one of the names: Gradio would then give another."""
     import gradio
 
-    hidden: Any = {"api_visibility": "undocumented"}  # the log-in page would list them
+    hidden: Any = {"api_visibility": "undocumented"}  # they are the script's alone
     for name in ("ask", "add", "bundled"):
         gradio.api(getattr(endpoints, name), api_name=name, concurrency_limit=MOST_ASKERS, **hidden)
     for name in "stop conversation welcome shelf reading remove undo feedback export".split():

@@ -63,7 +63,7 @@ import importlib, os, sys
 module, kind, step = sys.argv.pop(1).split()
 setattr(getattr(importlib.import_module(module), kind), step, lambda *_: os._exit(0))
 from ui.cli import main
-main()
+sys.exit(main() or "it never came to that")
 """
 
 

@@ -2,7 +2,7 @@
 
 Asks the questions written for the bundled articles twice, with the model and with ``--quotes``, and writes the answers that
 differ to FILE side by side as A and B, which is which by chance, to be read blind; the key stands at the end. Prints
-each way's key facts, words and seconds over all questions.
+each way's key facts, words and seconds over the questions that are answered.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ class Asked(NamedTuple):
     seconds: tuple[float, float]
 
 
-def ask_both(assistant: Assistant, case: Case) -> Asked:
-    """Return a case's answers in both ways."""
-    answers, seconds = [], []
-    for quotes_only in (False, True):
+def ask_both(assistant: Assistant, case: Case, chance: random.Random) -> Asked:
+    """Return a case's answers in both ways, asked in an order by chance."""
+    answers: dict[bool, Answer] = {}
+    seconds: dict[bool, float] = {}
+    for quotes_only in chance.sample((False, True), 2):
         began = time.perf_counter()
-        answers.append(assistant.ask(case.question, quotes_only=quotes_only))
-        seconds.append(time.perf_counter() - began)
-    return Asked(case, (answers[0], answers[1]), (seconds[0], seconds[1]))
+        answers[quotes_only] = assistant.ask(case.question, quotes_only=quotes_only)
+        seconds[quotes_only] = time.perf_counter() - began
+    return Asked(case, (answers[False], answers[True]), (seconds[False], seconds[True]))
 
 
 def figures(asked: Sequence[Asked]) -> Iterator[str]:
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     set_offline()
+    chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder, Library(Path(folder)) as library:
         fill_if_empty(library, lambda *_: None, lambda _: None)
         articles = list(read_articles(bundled_articles()))
@@ -86,9 +88,9 @@ def main() -> None:
         written = written_cases(read_written(BUNDLED), faq, library)
         cases = [case for case in (*faq, *written) if not case.previous]
         assistant = Assistant(library, find_model())
-        asked = [one for case in cases if (one := ask_both(assistant, case)).answers[1].status == "answered"]
+        asked = [ask_both(assistant, case, chance) for case in cases]
+        asked = [one for one in asked if one.answers[1].status == "answered"]
     differing = [one for one in asked if one.answers[0].answer != one.answers[1].answer]
-    chance = random.Random(options.seed)
     shown = chance.sample(differing, min(options.answers, len(differing)))
     options.file.write_text("\n".join(sheet(shown, chance)) + "\n", encoding="utf-8")
     print(f"{len(asked)} answers, of which {len(differing)} are in the model's words in part")
