@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -25,12 +26,13 @@ from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
 from rag.selection import best_evidence
-from rag.training.sets import WRITTEN_POOL, Part, Pool, Question
+from rag.training.sets import WRITTEN_POOL, Part, Pool, Question, dossier_of
 
 FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
 _LARGEST_SHARE = 2 / 3  # of the questions, that may be of one set
+_OFF_TOPIC = 3
 _LOST = 0.05  # of the right answers, to abstaining
 Kind = Literal["asked", "left out", "near miss"]
 
@@ -91,13 +93,29 @@ def sample(pools: Sequence[Pool], part: Part, most: int, seed: int) -> list[tupl
 
 
 def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[str, ...]]]:
-    """How a question is asked: the kind, and the articles to search."""
+    """How a question is asked: the kind, and the articles to search.
+
+    A question of the public sets is asked once more with its article left out; of a dossier's, whose articles share
+    facts, every third is asked of another dossier, as what has nothing to do with a library.
+    """
     if not question.answerable:
         yield "near miss", question.among
         return
     yield "asked", question.among
-    if not question.among:  # a dossier's articles share facts, so that its others may answer too
+    if not question.among:
         yield "left out", tuple(one.id for one in library.listings() if one.id != question.article_id)
+    elif zlib.crc32(question.text.encode()) % _OFF_TOPIC == 0 and (
+        other := _another_dossier(library, question)
+    ):
+        yield "left out", other
+
+
+def _another_dossier(library: Library, question: Question) -> tuple[str, ...]:
+    own = dossier_of(question.article_id)
+    ids = [one.id for one in library.listings()]
+    others = sorted({dossier_of(i) for i in ids} - {own, ""})
+    chosen = others[zlib.crc32(question.text[::-1].encode()) % len(others)] if others else own
+    return tuple(i for i in ids if dossier_of(i) == chosen != own)
 
 
 def fit_passages(

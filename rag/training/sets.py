@@ -70,7 +70,12 @@ class Pool:
 
 def part_of_article(article: Article) -> Part:
     """Return what an article is for: by its title, and all articles of one written dossier alike."""
-    return part_of(article.id.rpartition("/")[0] if article.id.startswith(f"{_WRITTEN}/") else article.title)
+    return part_of(dossier_of(article.id) or article.title)
+
+
+def dossier_of(article_id: str) -> str:
+    """Return what names the written dossier of an article; "" for one of the public sets."""
+    return article_id.rpartition("/")[0] if article_id.startswith(f"{_WRITTEN}/") else ""
 
 
 def part_of(title: str) -> Part:
