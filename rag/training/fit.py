@@ -229,6 +229,7 @@ def choose_threshold(asked: Sequence[Asked], rank: Logistic, confidence: Logisti
     return float(np.floor(100 * np.quantile(chances, _LOST)) / 100)
 
 
+_AS_GOOD = 0.002  # of the best gain: where it is as good, fewer sentences are shown
 _NEEDLESS = 0.2  # what a sentence too many costs, as a share of an answer
 _ODDS = tuple(np.arange(-2.0, 2.01, 0.25))
 
@@ -243,7 +244,8 @@ def choose_joining(asked: Sequence[Asked], rank: Logistic, confidence: Logistic)
         shows = [shown_share(one, evidence, joining) for one, evidence in whole]
         return float(np.mean([share - _NEEDLESS * needless for _, needless, share in shows]))
 
-    return float(max(_ODDS, key=gain)) if whole else 0.0
+    gains = {joining: gain(joining) for joining in _ODDS} if whole else {0.0: 0.0}
+    return float(max(joining for joining, value in gains.items() if value >= max(gains.values()) - _AS_GOOD))
 
 
 def report(
