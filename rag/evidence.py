@@ -161,7 +161,7 @@ def candidates(question: str, found: Sequence[Retrieved]) -> list[Candidate]:
         kind = _answers_kind(question, text)
         start = passage.start + span.start
         unknown = len(names - nearby)
-        agreeing = [m for m in range(len(spots)) if m != n and held[n].agree(held[m])]
+        agreeing = {m for m in range(len(spots)) if m != n and held[n].agree(held[m])}
         say_so = {spots[m][0].passage.number for m in agreeing} - {passage.number}
         relevances = log_sum(odds for number, odds in relevant.items() if number not in say_so)
         scores = log_sum(one.sentence for m, one in enumerate(reads) if one and m not in agreeing)

@@ -32,7 +32,7 @@ FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 """The sets whose questions name what they are about; only such can be asked of a library of many articles."""
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
 _LARGEST_SHARE = 2 / 3  # of the questions, that may be of one set
-_OFF_TOPIC = 3
+_OFF_TOPIC = 3  # of so many questions of dossiers one is asked of another dossier too
 _LOST = 0.05  # of the right answers, to abstaining
 Kind = Literal["asked", "left out", "near miss"]
 
@@ -111,11 +111,13 @@ def _ways(library: Library, question: Question) -> Iterator[tuple[Kind, tuple[st
 
 
 def _another_dossier(library: Library, question: Question) -> tuple[str, ...]:
-    own = dossier_of(question.article_id)
+    """Return the articles of a dossier that the question is not of; none where there is no other."""
     ids = [one.id for one in library.listings()]
-    others = sorted({dossier_of(i) for i in ids} - {own, ""})
-    chosen = others[zlib.crc32(question.text[::-1].encode()) % len(others)] if others else own
-    return tuple(i for i in ids if dossier_of(i) == chosen != own)
+    others = sorted({dossier_of(i) for i in ids} - {dossier_of(question.article_id), ""})
+    if not others:
+        return ()
+    chosen = others[zlib.crc32(question.text[::-1].encode()) % len(others)]
+    return tuple(i for i in ids if dossier_of(i) == chosen)
 
 
 def fit_passages(
