@@ -167,9 +167,45 @@ def test_all_answers_of_a_dossier_are_trained_on():
     ]
     for pool, shown in (("Written", 2), ("NQ", 1)):
         group = Group(pool, "What is said of the canal?", True, chunks)
-        samples = [sample_of(group, 5, random.Random(seed)) for seed in range(40)]
+        tries = [sample_of(group, 5, random.Random(seed), 0.1) for seed in range(40)]
+        samples = [sample for sample in tries if sample]
         assert max(sum(sample.gold_chunks) for sample in samples) == shown
         assert {sample.each_gold for sample in samples} == {pool == "Written"}
+
+
+def test_a_near_miss_is_shown_as_often_as_it_is_to_be():
+    from rag.training.samples import sample_of
+
+    text = "It was dug by hand."
+    miss = Group("Written", "Who paid?", False, [Shown("A canal", text, [[0, 19]], [], True, 0)])
+    shown = [sample_of(miss, 5, random.Random(seed), 0.3) is not None for seed in range(200)]
+    assert 40 < sum(shown) < 80
+
+
+def test_the_words_of_a_question_do_not_tell_whether_it_is_answered():
+    from rag.training.balance import unanswered_chances
+
+    def group(n, question, answered):
+        gold = [[0, 5]] if answered else []
+        return Group("Written", question, answered, [Shown(f"T{n % 40}", "It was.", [[0, 7]], gold, True, 0)])
+
+    whys = [group(n, f"Why was it closed in {n}?", n % 10 > 0) for n in range(400)]
+    whos = [group(n, f"Who opened it in {n}?", n % 10 > 6) for n in range(400)]
+    chances = unanswered_chances([*whys, *whos])
+    for groups, here in ((whys, chances[:400]), (whos, chances[400:])):
+        unanswered = sum(here)
+        answered = sum(1 - chance for one, chance in zip(groups, here, strict=True) if one.answerable)
+        assert 0.28 < unanswered / (unanswered + answered) < 0.42
+
+
+def test_what_the_words_of_a_question_tell_is_set_aside():
+    from rag.training.balance import odds_by_words
+
+    known = [(f"Why was bridge {n} closed?", False) for n in range(30)]
+    known += [(f"Who paid for bridge {n}?", True) for n in range(30)]
+    why, who = odds_by_words(known, ["Why was it closed?", "Who paid for it?"])
+    assert why < 0.5 < 2 < who
+    assert odds_by_words(known[:30], ["Who paid?"]) == [1.0]
 
 
 def test_each_gold_place_counts():

@@ -26,6 +26,7 @@ from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
 from rag.selection import best_evidence
+from rag.training.balance import odds_by_words
 from rag.training.sets import WRITTEN_POOL, Part, Pool, Question, dossier_of
 
 FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
@@ -33,6 +34,7 @@ FITTED_ON = ("SQuAD", "NQ", "QED", "SelQA", "COVID-QA", WRITTEN_POOL)
 _LONGEST_ANSWER = 160  # characters: a longer gold span is a passage, of which a sentence may show a part
 _LARGEST_SHARE = 2 / 3  # of the questions, that may be of one set
 _OFF_TOPIC = 3  # of so many questions of dossiers one is asked of another dossier too
+_LARGEST_WEIGHT = 10.0  # of a question, where what its words tell is set aside
 _LOST = 0.05  # of the right answers, to abstaining
 Kind = Literal["asked", "left out", "near miss"]
 
@@ -251,9 +253,18 @@ def choose_joining(asked: Sequence[Asked], rank: Logistic, confidence: Logistic)
 
 
 def report(
-    asked: Sequence[Asked], rank: Logistic, confidence: Logistic, threshold: float, joining: float
+    asked: Sequence[Asked],
+    rank: Logistic,
+    confidence: Logistic,
+    threshold: float,
+    joining: float,
+    known: Sequence[tuple[str, bool]],
 ) -> dict[str, float]:
-    """Return the figures over these questions; one that there are no cases of is left out."""
+    """Return the figures over these questions; one that there are no cases of is left out.
+
+    ``known`` are questions of training and whether they are near misses: what their words alone tell is set aside in one
+    of the figures.
+    """
     rows, right = _firsts(asked, rank)
     chance = _chances(confidence, rows)
     kinds, truth, shown = np.array([a.kind for a in asked]), np.array(right), chance >= threshold
@@ -267,6 +278,8 @@ def report(
     ]
     missing = {a.pool for a in asked if a.kind == "near miss"} & {a.pool for a in asked if a.kind == "asked"}
     either = np.array([a.pool in missing for a in asked]) & (missed | answerable)
+    odds = np.array(odds_by_words(known, [one.question.text for one in asked]))
+    weights = np.minimum(1 + np.where(answerable, odds, 1 / odds), _LARGEST_WEIGHT)
     figures = {
         "passage first": _mean(np.array([a.passage_right for a in asked])[answerable]),
         "first sentence contains the answer": _mean(truth[answerable]),
@@ -278,6 +291,7 @@ def report(
         "abstained, article left out": _mean(~shown[left_out]),
         "abstained, near misses": _mean(~shown[missed]),
         "near misses AUC": _area(answerable[either], chance[either]),
+        "near misses AUC, words set aside": _area(answerable[either], chance[either], weights[either]),
         "confidence AUC": _area(truth, chance),
         "expected calibration error": float(error),
     }
@@ -290,11 +304,12 @@ def _mean(values: Any) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _area(truth: Any, chance: Any) -> float | None:
+def _area(truth: Any, chance: Any, weights: Any = None) -> float | None:
     """The area under the ROC curve, None where all cases are of one kind."""
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(truth, chance)) if len(set(truth)) == 2 else None
+    both = len(set(truth)) == 2
+    return float(roc_auc_score(truth, chance, sample_weight=weights)) if both else None
 
 
 def shown_share(asked: Asked, evidence: Sequence[Evidence], joining: float) -> tuple[int, int, float]:
@@ -357,9 +372,16 @@ def fit_all(
     joining = choose_joining(asked, rank, confidence)
     keep({"joining": joining})
     reporting = ask_all(library, memo, sample(pools, "report", questions, seed), progress)
-    figures = report(reporting, rank, confidence, threshold, joining)
+    known = [
+        (question.text, not question.answerable)
+        for pool in pools
+        if pool.name == WRITTEN_POOL
+        for question in pool.questions
+        if pool.part_of(question) == "train"
+    ]
+    figures = report(reporting, rank, confidence, threshold, joining, known)
     by_set = {
-        name: report(there, rank, confidence, threshold, joining)
+        name: report(there, rank, confidence, threshold, joining, known)
         for name in FITTED_ON
         if len(there := [asked for asked in reporting if asked.pool == name]) > 1
     }

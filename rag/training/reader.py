@@ -24,6 +24,7 @@ from corpus.errors import ModelError
 from index.chunk import Chunk
 from index.embed import embedder_folder, has_fast_bfloat16, set_offline
 from rag.reader import HEADS, Encoded, ReadSentence, Values, encode_chunk, reading_of
+from rag.training.balance import unanswered_chances
 from rag.training.groups import Group
 from rag.training.samples import Sample, sample_of
 
@@ -159,7 +160,7 @@ def train(
     )
     done = _resume(folder, model, optimizer, schedule)
     began, first, recent = time.monotonic(), done, []
-    for step, samples in _batches(groups, recipe, done, steps):
+    for step, samples in _batches(groups, unanswered_chances(groups), recipe, done, steps):
         with torch.no_grad():
             for weight, copied in zip(weights, copies, strict=True):
                 copied.copy_(weight)
@@ -188,7 +189,7 @@ def train(
 
 
 def _batches(
-    groups: Sequence[Group], recipe: Recipe, done: int, steps: int
+    groups: Sequence[Group], unanswered: Sequence[float], recipe: Recipe, done: int, steps: int
 ) -> Iterator[tuple[int, list[Sample]]]:
     """Yield each step's samples, the same for a seed wherever training goes on from."""
     for step in range(done + 1, steps + 1):
@@ -196,9 +197,12 @@ def _batches(
         order = list(range(len(groups)))
         random.Random(recipe.seed + epoch).shuffle(order)
         chance = random.Random(f"{recipe.seed} {step}")
-        picked = [groups[order[n % len(groups)]] for n in range(place, place + recipe.groups)]
-        samples = [sample_of(group, recipe.shown, chance) for group in picked]
-        yield step, [sample for sample in samples if sample.pairs]
+        samples: list[Sample] = []
+        while not samples:
+            picked = [order[n % len(groups)] for n in range(place, place + recipe.groups)]
+            tries = [sample_of(groups[n], recipe.shown, chance, unanswered[n]) for n in picked]
+            samples = [sample for sample in tries if sample]
+        yield step, samples
 
 
 def _checkpoint(

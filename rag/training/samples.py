@@ -13,7 +13,6 @@ from rag.training.sets import WRITTEN_POOL
 
 _WHOLE_SENTENCES = 160  # characters from which a gold span is a passage rather than an answer
 _HARD = 0.7  # how often a negative is one of the four found first
-_LEFT_OUT = 0.1  # how often the gold chunks are taken away
 _TURNED = 0.15  # how often a question is turned into one that the chunk does not answer
 _MOST_GOLD = 3  # gold chunks shown of a question that needs them all
 
@@ -32,8 +31,11 @@ class Sample:
     """Whether all gold places are needed; else they are one answer, marked wherever it stands."""
 
 
-def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
-    """Choose a group's chunks anew: gold ones, hard negatives, and now and then none that answers."""
+def sample_of(group: Group, shown: int, chance: random.Random, unanswered: float) -> Sample | None:
+    """Choose a group's chunks anew: gold ones, hard negatives, and by the chance ``unanswered`` none that answers.
+
+    None for a near miss that is not shown this time, or a question without chunks.
+    """
     gold = [chunk for chunk in group.chunks if chunk.gold]
     answers = {chunk.text[start:end].lower() for chunk in gold for start, end in chunk.gold}
     others = [
@@ -43,9 +45,11 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
     ]
     question, dice, written = group.question, chance.random(), group.pool == WRITTEN_POOL
     near = [chunk for chunk in others if chunk.place < 0 or chunk.same_article]
-    if gold and dice < _LEFT_OUT:
+    if not gold and dice >= unanswered:
+        return None
+    if gold and dice < unanswered:
         chosen = []
-    elif gold and dice < _LEFT_OUT + _TURNED and (turned := turn(question, group, chance)):
+    elif gold and dice < unanswered + _TURNED and (turned := turn(question, group, chance)):
         question, chosen = turned, [replace(chance.choice(gold), gold=[])]
     elif gold:
         chosen = chance.sample(gold, min(len(gold), _MOST_GOLD if written else 1))
@@ -55,6 +59,8 @@ def sample_of(group: Group, shown: int, chance: random.Random) -> Sample:
     while pool and len(chosen) < shown:
         best = pool[:4] if chance.random() < _HARD else pool
         chosen.append(pool.pop(pool.index(chance.choice(best))))
+    if not chosen:
+        return None
     title = next((c.prefix.split(". ")[0] for c in group.chunks if c.same_article), "")
     if not written:  # those were written in several styles
         question = restyle(question, title, chance)
