@@ -117,11 +117,21 @@ def rank_evidence(question: str, found: Sequence[Retrieved]) -> list[Evidence]:
 
 def ranked(found: Sequence[Candidate], rank: Logistic, confidence: Logistic) -> list[Evidence]:
     """Return candidates as evidence, best first by ``rank``, each with its ``confidence``."""
-    scored = sorted(((rank.logit(c.signals), c) for c in found), key=lambda pair: -pair[0])
+    scored = by_rank(found, rank)
     return [
-        Evidence(c.passage, c.quote, score, confidence.probability((*c.signals, lead(scored, n))), c.answer)
+        Evidence(c.passage, c.quote, score, confidence.probability(confidence_signals(scored, n)), c.answer)
         for n, (score, c) in enumerate(scored)
     ]
+
+
+def by_rank(found: Sequence[Candidate], rank: Logistic) -> list[tuple[float, Candidate]]:
+    """Return candidates with their log-odds by ``rank``, best first."""
+    return sorted(((rank.logit(c.signals), c) for c in found), key=lambda pair: -pair[0])
+
+
+def confidence_signals(scored: Sequence[tuple[float, Candidate]], n: int) -> tuple[float, ...]:
+    """Return what ``CONFIDENCE_SIGNALS`` names, of the n-th of candidates by rank."""
+    return (*scored[n][1].signals, lead(scored, n))
 
 
 def lead(scored: Sequence[tuple[float, Candidate]], n: int) -> float:

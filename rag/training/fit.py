@@ -21,7 +21,16 @@ from index.chunk import Chunk
 from index.embed import QuestionEncoder, Vectors
 from index.library import Library, Progress
 from rag.answer import Passage, Quote
-from rag.evidence import CONFIDENCE_SIGNALS, SIGNALS, Candidate, Evidence, candidates, lead, ranked
+from rag.evidence import (
+    CONFIDENCE_SIGNALS,
+    SIGNALS,
+    Candidate,
+    Evidence,
+    by_rank,
+    candidates,
+    confidence_signals,
+    ranked,
+)
 from rag.logistic import WEIGHTS, Logistic
 from rag.reader import ReadSentence
 from rag.retrieve import PASSAGE_SIGNALS, READ, TOP_K, Read, passage_signals, rank_chunks, retrieve
@@ -52,6 +61,11 @@ class Asked:
     passages: list[Passage]
     pieces: tuple[str, ...] = ()
     """The texts of its answers, where it needs all of them."""
+
+    @property
+    def right_ones(self) -> set[Candidate]:
+        """The candidates that are right."""
+        return {c for c, right in zip(self.candidates, self.right, strict=True) if right}
 
 
 class Memo:
@@ -209,14 +223,9 @@ def fit_sentences(asked: Sequence[Asked]) -> tuple[Logistic, Logistic, float]:
 
 def _firsts(asked: Sequence[Asked], rank: Logistic) -> tuple[list[tuple[float, ...]], list[bool]]:
     """The confidence's signals of each question's best-ranked sentence, and whether it is right."""
-    rows, labels = [], []
-    for one in asked:
-        pairs = zip(one.candidates, one.right, strict=True)
-        found = sorted(((rank.logit(c.signals), c, right) for c, right in pairs), key=lambda found: -found[0])
-        _, candidate, right = found[0]
-        rows.append((*candidate.signals, lead([(score, c) for score, c, _ in found], 0)))
-        labels.append(right)
-    return rows, labels
+    best = [by_rank(one.candidates, rank) for one in asked]
+    rows = [confidence_signals(scored, 0) for scored in best]
+    return rows, [scored[0][1] in one.right_ones for one, scored in zip(asked, best, strict=True)]
 
 
 def _chances(confidence: Logistic, rows: Sequence[Sequence[float]]) -> Any:
@@ -319,8 +328,7 @@ def shown_share(asked: Asked, evidence: Sequence[Evidence], joining: float) -> t
     """
     shown = best_evidence(asked.question.text, evidence, asked.passages, joining).evidence
     places = {(one.passage, one.quote) for one in shown}
-    pairs = zip(asked.candidates, asked.right, strict=True)
-    right = [c for c, right in pairs if right and (c.passage, c.quote) in places]
+    right = [c for c in asked.right_ones if (c.passage, c.quote) in places]
     needless = len(shown) - len(right)
     if not right or not asked.pieces:
         return len(shown), needless, float(bool(right))
