@@ -15,6 +15,7 @@ from rag.retrieve import PASSAGE_SIGNALS
 from rag.training.groups import Group, Shown, read_groups
 from rag.training.restyle import restyle
 from rag.training.sets import WRITTEN, part_of, part_of_article, read_pools
+from rag.training.sets import written as written_pool
 
 BIRDS = (
     "Tern Heron Plover Egret Curlew Gull Crane Stork Osprey Raven Finch Wren Swift Lark Robin Dove".split()
@@ -156,6 +157,17 @@ def test_the_written_dossiers_say_what_they_claim():
             )
             assert bool(question["answer"]) == bool(question["evidence"]) == (question["kind"] != "near-miss")
     assert len(set(forms)) > 0.99 * len(forms)
+
+
+def test_what_was_written_on_quotes_is_of_the_dossiers():
+    paths = (WRITTEN / "support").glob("*.jsonl")
+    records = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()]
+    articles = written_pool(WRITTEN).articles
+    for record in records:
+        stem, number, article = record["id"].split("/")
+        assert articles[f"written/{stem}{number}/{article}"].text.count(record["quote"]) == 1
+        assert [len(set(record[label])) for label in ("supported", "contradicted", "not_stated")] == [3, 2, 3]
+    assert len(records) > 900
 
 
 def test_all_answers_of_a_dossier_are_trained_on():
